@@ -1,0 +1,47 @@
+#include "core/encapsulation.h"
+
+#include <turbotunnel/error.h>
+
+static int take_header(struct tt_decap *d, struct tt_span *in)
+{
+    for (; d->header_left > 0 && in->len > 0; d->header_left--) {
+        d->header[TT_ENCAP_HEADER - d->header_left] = in->ptr[0];
+        tt_span_skip(in, 1);
+    }
+    if (d->header_left > 0)
+        return TT_E_AGAIN;
+    return tt_get_be16(d->header) <= d->max_packet ? TT_OK : TT_E_TOO_LONG;
+}
+
+int tt_decap_init(struct tt_decap *d, size_t max_packet, const struct tt_alloc *alloc)
+{
+    if (max_packet < 1 || max_packet > TT_ENCAP_MAX_PACKET)
+        return TT_E_INVAL;
+    *d = (struct tt_decap){.max_packet = (uint32_t)max_packet, .header_left = TT_ENCAP_HEADER};
+    tt_packet_body_init(&d->body, alloc);
+    return TT_OK;
+}
+
+void tt_decap_dispose(struct tt_decap *d)
+{
+    tt_packet_body_release(&d->body);
+}
+
+int tt_decap_next(struct tt_decap *d, struct tt_span *in, struct tt_span *packet)
+{
+    if (d->header_left == TT_ENCAP_HEADER)
+        tt_packet_body_release(&d->body); /* the packet given out last */
+    int err = take_header(d, in);
+    if (err)
+        return err;
+    err = tt_packet_body_take(&d->body, tt_get_be16(d->header), in, packet);
+    if (err)
+        return err;
+    d->header_left = TT_ENCAP_HEADER;
+    return TT_OK;
+}
+
+int tt_decap_end(const struct tt_decap *d)
+{
+    return d->header_left == TT_ENCAP_HEADER ? TT_OK : TT_E_TRUNCATED;
+}
