@@ -1,0 +1,91 @@
+#include <assert.h>
+
+#include "core/base/slab.h"
+
+static const struct {
+    uint32_t bytes;
+    uint32_t most_spare; /* kept for the next user: at most 64 KiB, 256 KiB, 2 MiB a pool */
+} classes[TT_SLAB_CLASSES] = {
+    [TT_SLAB_SMALL] = {TT_SLAB_SMALL_BYTES, 32},
+    [TT_SLAB_MEDIUM] = {TT_SLAB_MEDIUM_BYTES, 16},
+    [TT_SLAB_LARGE] = {TT_SLAB_LARGE_BYTES, 32},
+};
+
+uint32_t tt_slab_capacity(enum tt_slab_class class)
+{
+    return classes[class].bytes - (uint32_t)sizeof(struct tt_slab);
+}
+
+void tt_slab_pool_init(struct tt_slab_pool *pool, const struct tt_alloc *alloc, size_t limit_bytes)
+{
+    *pool = (struct tt_slab_pool){.alloc = alloc, .limit_bytes = limit_bytes};
+}
+
+void tt_slab_pool_trim(struct tt_slab_pool *pool)
+{
+    for (unsigned c = 0; c < TT_SLAB_CLASSES; c++) {
+        struct tt_slab *slab = pool->spare[c];
+        while (slab) {
+            struct tt_slab *next = slab->next_spare;
+            pool->alloc->put(pool->alloc->ctx, slab);
+            slab = next;
+        }
+        pool->spare[c] = NULL;
+        pool->spare_count[c] = 0;
+    }
+}
+
+void tt_slab_pool_dispose(struct tt_slab_pool *pool)
+{
+    if (!pool->alloc)
+        return;
+    assert(pool->live_bytes == 0);
+    tt_slab_pool_trim(pool);
+}
+
+static struct tt_slab *take_spare(struct tt_slab_pool *pool, enum tt_slab_class class)
+{
+    struct tt_slab *slab = pool->spare[class];
+    if (slab) {
+        pool->spare[class] = slab->next_spare;
+        pool->spare_count[class]--;
+    }
+    return slab;
+}
+
+struct tt_slab *tt_slab_get(struct tt_slab_pool *pool, enum tt_slab_class class)
+{
+    const uint32_t bytes = classes[class].bytes;
+    struct tt_slab *slab = NULL;
+
+    if (bytes <= pool->limit_bytes && pool->live_bytes <= pool->limit_bytes - bytes) {
+        slab = take_spare(pool, class);
+        if (!slab)
+            slab = pool->alloc->get(pool->alloc->ctx, bytes);
+    }
+    if (!slab) {
+        pool->refused++;
+        return NULL;
+    }
+    *slab = (struct tt_slab){
+        .pool = pool, .refs = 1, .capacity = tt_slab_capacity(class), .class = (uint8_t) class};
+    pool->live_bytes += bytes;
+    return slab;
+}
+
+void tt_slab_release(struct tt_slab *slab)
+{
+    struct tt_slab_pool *pool = slab->pool;
+    const uint8_t class = slab->class;
+
+    if (slab->account)
+        slab->account->bytes -= slab->capacity;
+    pool->live_bytes -= classes[class].bytes;
+    if (pool->spare_count[class] == classes[class].most_spare) {
+        pool->alloc->put(pool->alloc->ctx, slab);
+        return;
+    }
+    slab->next_spare = pool->spare[class];
+    pool->spare[class] = slab;
+    pool->spare_count[class]++;
+}

@@ -1,0 +1,100 @@
+/* slab.h - reference-counted blocks of bytes, so that data stays where it was put until it leaves.
+ *
+ * What a carrier read, and what the application wrote, lies in slabs; KCP segments, smux frames and
+ * streams hold references to pieces of them. Three sizes, each with a short list of spare ones kept
+ * by the pool: a session at work allocates nothing, an idle one holds nothing.
+ *
+ * Not thread-safe: one pool serves the sessions of one worker. Counts are plain integers.
+ */
+#ifndef TT_CORE_BASE_SLAB_H
+#define TT_CORE_BASE_SLAB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <turbotunnel/alloc.h>
+
+#include "core/base/bytes.h"
+
+/* Sizes in bytes, the slab's own header included. */
+enum tt_slab_class { TT_SLAB_SMALL, TT_SLAB_MEDIUM, TT_SLAB_LARGE, TT_SLAB_CLASSES };
+#define TT_SLAB_SMALL_BYTES  2048u
+#define TT_SLAB_MEDIUM_BYTES 16384u
+#define TT_SLAB_LARGE_BYTES  65536u
+
+struct tt_slab_pool;
+
+/* Somebody who is charged for the slabs that hold his data; see tt_slab_charge. */
+struct tt_slab_account {
+    size_t bytes;
+};
+
+struct tt_slab {
+    struct tt_slab_pool *pool;
+    struct tt_slab *next_spare;
+    struct tt_slab_account *account; /* who pays for it, or NULL */
+    uint32_t refs;
+    uint32_t capacity; /* bytes that fit into data */
+    uint32_t used;     /* bytes of data that are given out; the owner of the tail moves it */
+    uint8_t class;
+    bool transient; /* soon read over: whoever wants to keep bytes of it must copy them */
+    uint8_t data[];
+};
+
+struct tt_slab_pool {
+    const struct tt_alloc *alloc; /* borrowed; outlives the pool */
+    size_t limit_bytes;           /* most that may be live at once */
+    size_t live_bytes;            /* in use, spare ones not counted */
+    uint64_t refused;             /* gets that met the limit or an allocator without memory */
+    struct tt_slab *spare[TT_SLAB_CLASSES];
+    uint32_t spare_count[TT_SLAB_CLASSES];
+};
+
+void tt_slab_pool_init(struct tt_slab_pool *pool, const struct tt_alloc *alloc, size_t limit_bytes);
+
+/* Frees the spare slabs. All others must have been given back (live_bytes is 0: asserted). */
+void tt_slab_pool_dispose(struct tt_slab_pool *pool);
+
+/* Frees the spare slabs. */
+void tt_slab_pool_trim(struct tt_slab_pool *pool);
+
+/* A slab with one reference, used = 0, or NULL: limit or allocator. */
+struct tt_slab *tt_slab_get(struct tt_slab_pool *pool, enum tt_slab_class class);
+
+/* The bytes that fit into a slab of this class. */
+uint32_t tt_slab_capacity(enum tt_slab_class class);
+
+static inline struct tt_slab *tt_slab_ref(struct tt_slab *slab)
+{
+    slab->refs++;
+    return slab;
+}
+
+/* The last reference is gone: back to the pool. Use tt_slab_unref. */
+void tt_slab_release(struct tt_slab *slab);
+
+/* NULL is allowed and does nothing. */
+static inline void tt_slab_unref(struct tt_slab *slab)
+{
+    if (slab && --slab->refs == 0)
+        tt_slab_release(slab);
+}
+
+static inline uint32_t tt_slab_room(const struct tt_slab *slab)
+{
+    return slab->capacity - slab->used;
+}
+
+/* Charges the whole slab to an account, once; it is uncharged when the slab is released. The
+ * account must live until then. A slab charged to somebody else stays there.
+ */
+static inline void tt_slab_charge(struct tt_slab *slab, struct tt_slab_account *account)
+{
+    if (slab->account)
+        return;
+    slab->account = account;
+    account->bytes += slab->capacity;
+}
+
+#endif
