@@ -18,6 +18,8 @@ static size_t home_of(const struct tt_map *m, uint64_t key)
 static struct tt_map_slot *slot_for(const struct tt_map *m, uint64_t key)
 {
     size_t i = home_of(m, key);
+
+    assert(m->slots);
     while (m->slots[i].value && m->slots[i].key != key)
         i = (i + 1) & (m->cap - 1);
     return &m->slots[i];
