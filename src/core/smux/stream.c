@@ -1,0 +1,246 @@
+#include <assert.h>
+
+#include "core/smux/stream.h"
+
+/* Closed streams that cannot send what is left, because the window of a peer that has ended its own
+ * side is closed. S1516 programs always close fully, so most such peers are gone and would never be
+ * missed; of one that has only ended its writing the oldest may lose data when there are so many.
+ */
+#define MOST_LINGERING 64u
+
+enum ender { WE_END, PEER_ENDS };
+
+/* The one place where state changes. */
+static void step(struct tt_smux_stream *s, enum ender who)
+{
+    switch (s->state) {
+    case TT_SMUX_OPEN:
+        s->state = who == WE_END ? TT_SMUX_HALF_LOCAL : TT_SMUX_HALF_REMOTE;
+        return;
+    case TT_SMUX_HALF_LOCAL:
+        assert(who == PEER_ENDS);
+        s->state = TT_SMUX_ENDED;
+        return;
+    case TT_SMUX_HALF_REMOTE:
+        assert(who == WE_END);
+        s->state = TT_SMUX_ENDED;
+        return;
+    case TT_SMUX_ENDED:
+        break;
+    }
+    assert(s->state != TT_SMUX_ENDED); /* each side ends once */
+}
+
+int tt_smux_stream_new(struct tt_smux *m, uint32_t sid, struct tt_smux_stream **stream)
+{
+    struct tt_smux_stream *s = m->config.alloc->get(m->config.alloc->ctx, sizeof(*s));
+    if (!s)
+        return TT_E_NOMEM;
+    *s = (struct tt_smux_stream){.m = m, .sid = sid};
+    tt_smux_send_window_init(&s->send_window);
+    tt_smux_receive_window_init(&s->receive_window, m->config.max_stream_buffer);
+    int err = tt_map_insert(&m->streams, sid, s);
+    if (err) {
+        m->config.alloc->put(m->config.alloc->ctx, s);
+        return err;
+    }
+    tt_list_push_back(&m->all, &s->all_node);
+    *stream = s;
+    return TT_OK;
+}
+
+static void forget_lingering(struct tt_smux_stream *s)
+{
+    if (!tt_list_linked(&s->lingering_node))
+        return;
+    tt_list_remove(&s->lingering_node);
+    s->m->lingering_streams--;
+}
+
+static void drop_unsent(struct tt_smux_stream *s)
+{
+    s->m->unsent_bytes -= s->unsent.bytes;
+    tt_smux_unsent_clear(s->m, &s->unsent);
+}
+
+void tt_smux_stream_free(struct tt_smux_stream *s)
+{
+    struct tt_smux *m = s->m;
+
+    tt_map_remove(&m->streams, s->sid);
+    if (m->in.stream == s)
+        m->in.stream = NULL;
+    if (tt_list_linked(&s->accept_node))
+        m->accept_waiting--;
+    if (s->closed)
+        m->closing_streams--;
+    forget_lingering(s);
+    tt_list_remove(&s->accept_node);
+    tt_list_remove(&s->urgent_node);
+    tt_list_remove(&s->sending_node);
+    tt_list_remove(&s->ack_node);
+    tt_list_remove(&s->events_node);
+    tt_list_remove(&s->all_node);
+    drop_unsent(s);
+    if (s->unsent.room.slab)
+        tt_smux_unsent_commit(&s->unsent, 0);
+    tt_smux_received_clear(m, &s->received);
+    m->config.alloc->put(m->config.alloc->ctx, s);
+}
+
+void tt_smux_stream_make_due(struct tt_smux_stream *s, unsigned due)
+{
+    s->due |= (uint8_t)due;
+    if (!tt_list_linked(&s->urgent_node))
+        tt_list_push_back(&s->m->urgent, &s->urgent_node);
+}
+
+void tt_smux_stream_report(struct tt_smux_stream *s, unsigned events)
+{
+    if (s->closed)
+        return;
+    s->events |= (uint8_t)events;
+    if (s->accepted && s->events && !tt_list_linked(&s->events_node))
+        tt_list_push_back(&s->m->events, &s->events_node);
+}
+
+uint32_t tt_smux_stream_sendable(const struct tt_smux_stream *s)
+{
+    if (s->m->version == 1)
+        return s->unsent.bytes;
+    const uint32_t room = tt_smux_send_window_room(&s->send_window);
+    return s->unsent.bytes < room ? s->unsent.bytes : room;
+}
+
+/* The oldest of too many lingering streams gives up what it cannot send. */
+static void limit_lingering(struct tt_smux *m)
+{
+    if (m->lingering_streams <= MOST_LINGERING)
+        return;
+    struct tt_smux_stream *oldest =
+        TT_CONTAINER_OF(tt_list_first(&m->lingering), struct tt_smux_stream, lingering_node);
+    m->stats.abandoned_bytes += oldest->unsent.bytes;
+    forget_lingering(oldest);
+    drop_unsent(oldest);
+    tt_smux_stream_advance(oldest);
+}
+
+static void update_lingering(struct tt_smux_stream *s, bool stuck)
+{
+    if (!stuck || !s->closed || !tt_smux_stream_peer_has_ended(s)) {
+        forget_lingering(s);
+        return;
+    }
+    if (tt_list_linked(&s->lingering_node))
+        return;
+    tt_list_push_back(&s->m->lingering, &s->lingering_node);
+    s->m->lingering_streams++;
+    limit_lingering(s->m);
+}
+
+void tt_smux_stream_update_sending(struct tt_smux_stream *s)
+{
+    const bool sendable = tt_smux_stream_sendable(s) > 0;
+
+    if (!sendable) {
+        tt_list_remove(&s->sending_node);
+        s->turn_left = 0;
+    } else if (!tt_list_linked(&s->sending_node)) {
+        tt_list_push_back(&s->m->sending, &s->sending_node);
+    }
+    update_lingering(s, !sendable && s->unsent.bytes > 0);
+}
+
+void tt_smux_stream_consumed(struct tt_smux_stream *s, size_t len)
+{
+    if (len == 0 || s->m->version != 2)
+        return;
+    const bool due =
+        tt_smux_receive_window_consume(&s->receive_window, len, s->m->config.max_stream_buffer);
+    if (due && !tt_smux_stream_peer_has_ended(s))
+        tt_smux_stream_make_due(s, TT_SMUX_DUE_UPD);
+}
+
+void tt_smux_stream_await_ack(struct tt_smux_stream *s)
+{
+    s->wait_offset = s->m->sent_offset;
+    tt_list_remove(&s->ack_node);
+    tt_list_push_back(&s->m->ack_wait, &s->ack_node);
+}
+
+/* All data has been given out: what must happen before FIN? */
+static void drained(struct tt_smux_stream *s)
+{
+    struct tt_smux *m = s->m;
+    const bool peer_ended = tt_smux_stream_peer_has_ended(s);
+
+    s->ending = TT_SMUX_FIN_DUE;
+    if (m->config.legacy_peer && peer_ended && s->last_offset > m->acked_offset) {
+        s->ending = TT_SMUX_OPENING;
+        tt_smux_stream_await_ack(s);
+    } else if (m->config.legacy_peer && !peer_ended && !s->closed && m->version != 1) {
+        s->ending = TT_SMUX_OPENING;
+        tt_smux_receive_window_widen(&s->receive_window, TT_SMUX_HALF_CLOSE_WINDOW);
+        tt_smux_stream_make_due(s, TT_SMUX_DUE_UPD);
+    } else {
+        tt_smux_stream_make_due(s, TT_SMUX_DUE_FIN);
+    }
+}
+
+static bool is_over(const struct tt_smux_stream *s)
+{
+    return s->closed && (s->ending == TT_SMUX_FIN_ACKED ||
+                         (s->ending == TT_SMUX_FIN_SENT && tt_smux_stream_peer_has_ended(s)));
+}
+
+void tt_smux_stream_advance(struct tt_smux_stream *s)
+{
+    /* Which frames come before FIN depends on the version. */
+    if (s->ending == TT_SMUX_DRAINING && s->unsent.bytes == 0 && s->m->version != 0)
+        drained(s);
+    if (is_over(s))
+        tt_smux_stream_free(s);
+    else if (s->ending == TT_SMUX_FIN_ACKED && tt_smux_stream_peer_has_ended(s))
+        tt_smux_stream_report(s, TT_SMUX_FINISHED);
+}
+
+void tt_smux_stream_fin_sent(struct tt_smux_stream *s)
+{
+    s->ending = TT_SMUX_FIN_SENT;
+    step(s, WE_END);
+    tt_smux_stream_await_ack(s);
+    tt_smux_stream_advance(s);
+}
+
+void tt_smux_stream_acked(struct tt_smux_stream *s)
+{
+    if (s->ending == TT_SMUX_OPENING) {
+        s->ending = TT_SMUX_FIN_DUE;
+        tt_smux_stream_make_due(s, TT_SMUX_DUE_FIN);
+    } else if (s->ending == TT_SMUX_FIN_SENT) {
+        s->ending = TT_SMUX_FIN_ACKED;
+        tt_smux_stream_advance(s);
+    }
+}
+
+void tt_smux_stream_peer_ended(struct tt_smux_stream *s)
+{
+    if (tt_smux_stream_peer_has_ended(s))
+        return;
+    step(s, PEER_ENDS);
+    tt_smux_stream_report(s, TT_SMUX_READABLE);
+    tt_smux_stream_update_sending(s);
+    tt_smux_stream_advance(s);
+}
+
+void tt_smux_stream_break(struct tt_smux_stream *s)
+{
+    s->broken = true;
+    drop_unsent(s);
+    tt_smux_stream_update_sending(s);
+    if (s->wants_writable) {
+        s->wants_writable = false;
+        tt_smux_stream_report(s, TT_SMUX_WRITABLE);
+    }
+    tt_smux_stream_advance(s);
+}
