@@ -26,7 +26,11 @@ func (c *client) copyStandardInput() (uint64, error) {
 	}
 	err = c.echoThrough(stream, os.Stdin, os.Stdout)
 	stream.Close()
-	s.end()
+	if err != nil {
+		s.Close()
+	} else {
+		err = s.end()
+	}
 	return s.packetConn.Connections(), err
 }
 
@@ -77,21 +81,17 @@ func (c *client) echoThrough(stream *smux.Stream, in io.Reader, out io.Writer) e
 	}
 }
 
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
+
 // receive passes what arrives on stream to use until either fails, and returns that error.
 func (c *client) receive(stream *smux.Stream, use func([]byte) error) error {
-	buffer := make([]byte, copyBytes)
-	for {
-		n, err := stream.Read(buffer)
-		if n > 0 {
-			c.silence.arrival()
-			if err := use(buffer[:n]); err != nil {
-				return err
-			}
-		}
-		if err != nil {
-			return err
-		}
-	}
+	_, err := stream.WriteTo(writerFunc(func(b []byte) (int, error) {
+		c.silence.arrival()
+		return len(b), use(b)
+	}))
+	return err
 }
 
 // copyAll is io.Copy without the short cuts that avoid the buffer.

@@ -8,19 +8,27 @@ import (
 	"os"
 )
 
+const openAtOnce = 64 // sessions; at its defaults each takes some 100 ms
+
 // sitIdle opens sessions, lets each echo a little, says so on standard error, and keeps them until
 // standard input ends.
 func (c *client) sitIdle() (uint64, error) {
-	var sessions []*session
-	for i := 0; i < c.idle; i++ {
-		s, err := c.openSession()
-		if err == nil {
-			err = s.greet()
+	tickets := make(chan struct{}, openAtOnce)
+	errs := make(chan error, c.idle)
+	sessions := make([]*session, c.idle)
+	for i := range sessions {
+		go func(i int) {
+			tickets <- struct{}{}
+			var err error
+			sessions[i], err = c.openGreeted()
+			<-tickets
+			errs <- err
+		}(i)
+	}
+	for range sessions {
+		if err := <-errs; err != nil {
+			return 0, err
 		}
-		if err != nil {
-			return 0, fmt.Errorf("session %d: %w", i+1, err)
-		}
-		sessions = append(sessions, s)
 	}
 	fmt.Fprintf(os.Stderr, "%d sessions are open\n", len(sessions))
 	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
@@ -31,6 +39,17 @@ func (c *client) sitIdle() (uint64, error) {
 		connections += s.packetConn.Connections()
 	}
 	return connections, nil
+}
+
+func (c *client) openGreeted() (*session, error) {
+	s, err := c.openSession()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.greet(); err != nil {
+		return nil, fmt.Errorf("greeting: %w", err)
+	}
+	return s, nil
 }
 
 // greet opens a stream, which stays open, and waits for one echo.

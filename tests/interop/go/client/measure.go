@@ -60,7 +60,7 @@ func (c *client) measureStreams() (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer s.end()
+	defer s.Close()
 	transfers, err := c.openTransfers(s)
 	if err != nil {
 		return s.packetConn.Connections(), err
@@ -82,10 +82,13 @@ func (c *client) measureStreams() (uint64, error) {
 		t.stream.Close()
 	}
 	m.MBPerSecond = float64(m.Bytes) / megabyte / seconds
-	if err == nil {
-		err = tunnel.WriteJSON(os.Stdout, m)
+	if err != nil {
+		return m.Connections, err
 	}
-	return m.Connections, err
+	if err := tunnel.WriteJSON(os.Stdout, m); err != nil {
+		return m.Connections, err
+	}
+	return m.Connections, s.end()
 }
 
 func (c *client) openTransfers(s *session) ([]*transfer, error) {
@@ -150,21 +153,6 @@ func (t *transfer) timeIsUp() bool {
 	}
 }
 
-// receiveUntil reads until enough says so.
-func (t *transfer) receiveUntil(enough func() bool) error {
-	err := t.c.receive(t.stream, func(b []byte) error {
-		atomic.AddUint64(&t.moved, uint64(len(b)))
-		if enough() {
-			return errEnough
-		}
-		return nil
-	})
-	if err == errEnough {
-		return nil
-	}
-	return fmt.Errorf("receiving: %w", err)
-}
-
 // zeros is input that ends after enough bytes, or when time is up.
 type zeros struct {
 	t    *transfer
@@ -198,16 +186,27 @@ func (t *transfer) echo() error {
 	return t.c.echoThrough(t.stream, &zeros{t, t.bytes}, counter{t})
 }
 
-// source asks for bytes and reads them.
+// source asks for bytes and reads them. When time is up it closes the stream under its own reading.
 func (t *transfer) source() error {
+	go func() {
+		<-t.over
+		t.stream.Close()
+	}()
 	var request [countBytes]byte
 	binary.BigEndian.PutUint64(request[:], t.bytes)
 	if _, err := t.stream.Write(request[:]); err != nil {
 		return fmt.Errorf("asking: %w", err)
 	}
-	return t.receiveUntil(func() bool {
-		return atomic.LoadUint64(&t.moved) >= t.bytes || t.timeIsUp()
+	err := t.c.receive(t.stream, func(b []byte) error {
+		if atomic.AddUint64(&t.moved, uint64(len(b))) >= t.bytes {
+			return errEnough
+		}
+		return nil
 	})
+	if err == errEnough || t.timeIsUp() {
+		return nil
+	}
+	return fmt.Errorf("receiving: %w", err)
 }
 
 // sink sends, and waits for the server's count. By time there is none: the server cannot know that
@@ -236,12 +235,11 @@ func (c *client) measurePingpong() (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer s.end()
+	defer s.Close()
 	stream, err := s.OpenStream()
 	if err != nil {
 		return s.packetConn.Connections(), fmt.Errorf("opening a stream: %w", err)
 	}
-	defer stream.Close()
 	begin, cpuBefore := time.Now(), tunnel.CPUSeconds()
 	micros, err := c.pingpong(stream)
 	if err != nil {
@@ -262,7 +260,11 @@ func (c *client) measurePingpong() (uint64, error) {
 		percentile(micros, 50), percentile(micros, 99),
 		s.packetConn.Connections(), c.silence.longestMS(), tunnel.CPUSeconds() - cpuBefore,
 	})
-	return s.packetConn.Connections(), err
+	stream.Close()
+	if err != nil {
+		return s.packetConn.Connections(), err
+	}
+	return s.packetConn.Connections(), s.end()
 }
 
 func (c *client) pingpong(stream *smux.Stream) ([]float64, error) {

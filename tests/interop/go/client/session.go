@@ -12,8 +12,8 @@ import (
 	"interop/tunnel"
 )
 
-// How long the end of a session may take until the server has heard of it.
-const drainLimit = 5 * time.Second
+// How long it may take until the server has heard of the end of a session: outages are waited for.
+const drainLimit = 30 * time.Second
 
 type session struct {
 	*smux.Session
@@ -39,10 +39,11 @@ func (c *client) openSession() (*session, error) {
 }
 
 // end closes the session, once the server has all that was sent.
-func (s *session) end() {
-	s.packetConn.Drain(drainLimit)
+func (s *session) end() error {
+	err := s.packetConn.Drain(drainLimit)
 	s.Close()
 	s.packetConn.Close()
+	return err
 }
 
 // silenceMeter finds the longest time between two arrivals of data.

@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
 	"sync"
 
@@ -31,39 +32,39 @@ func chooseHandler(mode string, behindBytes int, sinkBytes uint64) func(*smux.St
 	return nil
 }
 
-func echo(stream *smux.Stream) error {
-	buffer := make([]byte, copyBytes)
-	for {
-		n, err := stream.Read(buffer)
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if _, err := stream.Write(buffer[:n]); err != nil {
-			return err
-		}
+// pass gives what arrives to use until input ends or use fails. No buffer waits for an idle stream.
+func pass(stream *smux.Stream, use writerFunc) error {
+	_, err := stream.WriteTo(use)
+	if err == io.EOF {
+		return nil
 	}
+	return err
 }
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
+
+func echo(stream *smux.Stream) error { return pass(stream, stream.Write) }
+
+var errEnough = errors.New("all bytes have come")
 
 // sink reads until it has wantBytes (0: no limit) or input ends, and answers with how many came.
 func sink(stream *smux.Stream, wantBytes uint64) error {
-	buffer := make([]byte, copyBytes)
 	var got uint64
-	for wantBytes == 0 || got < wantBytes {
-		n, err := stream.Read(buffer)
-		got += uint64(n)
-		if err == io.EOF {
-			break
+	err := pass(stream, func(b []byte) (int, error) {
+		got += uint64(len(b))
+		if wantBytes > 0 && got >= wantBytes {
+			return len(b), errEnough
 		}
-		if err != nil {
-			return err
-		}
+		return len(b), nil
+	})
+	if err != nil && err != errEnough {
+		return err
 	}
 	var answer [countBytes]byte
 	binary.BigEndian.PutUint64(answer[:], got)
-	_, err := stream.Write(answer[:])
+	_, err = stream.Write(answer[:])
 	return err
 }
 
@@ -151,15 +152,8 @@ func echoBehind(stream *smux.Stream, behindBytes int) error {
 }
 
 func fillBacklog(b *backlog, stream *smux.Stream) error {
-	buffer := make([]byte, copyBytes)
-	for {
-		n, err := stream.Read(buffer)
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		b.put(append([]byte(nil), buffer[:n]...))
-	}
+	return pass(stream, func(chunk []byte) (int, error) {
+		b.put(append([]byte(nil), chunk...))
+		return len(chunk), nil
+	})
 }

@@ -5,7 +5,6 @@ package tunnel
 import (
 	"encoding/binary"
 	"sync/atomic"
-	"time"
 )
 
 // Fields of a KCP segment.
@@ -58,13 +57,6 @@ func (w *ackWatch) received(b []byte) {
 	}
 }
 
-func (w *ackWatch) drain(limit time.Duration) bool {
-	deadline := time.Now().Add(limit)
-	for atomic.LoadUint32(&w.next) != atomic.LoadUint32(&w.acked) {
-		if time.Now().After(deadline) {
-			return false
-		}
-		time.Sleep(time.Millisecond)
-	}
-	return true
+func (w *ackWatch) drained() bool {
+	return atomic.LoadUint32(&w.next) == atomic.LoadUint32(&w.acked)
 }

@@ -11,9 +11,15 @@ import (
 	"time"
 )
 
-var errNoDeadlines = errors.New("this packet connection has no deadlines")
+var (
+	errNoDeadlines = errors.New("this packet connection has no deadlines")
+	errNotDrained  = errors.New("the server has not acknowledged all that was sent")
+)
 
-const redialPause = 50 * time.Millisecond // after a dial that failed, never after a connection
+const (
+	redialPause = 50 * time.Millisecond // after a dial that failed, never after a connection
+	drainPoll   = time.Millisecond
+)
 
 // RedialPacketConn is the client's packet connection: it dials one address again and again, and says
 // on each connection first which session it belongs to.
@@ -48,7 +54,21 @@ func NewRedialPacketConn(id SessionID, address string, o Options) *RedialPacketC
 func (c *RedialPacketConn) Connections() uint64 { return atomic.LoadUint64(&c.dialled) }
 
 // Drain waits until the peer has acknowledged all that KCP has sent, for at most limit.
-func (c *RedialPacketConn) Drain(limit time.Duration) bool { return c.watch.drain(limit) }
+func (c *RedialPacketConn) Drain(limit time.Duration) error {
+	poll := time.NewTicker(drainPoll)
+	defer poll.Stop()
+	late := time.After(limit)
+	for !c.watch.drained() {
+		select {
+		case <-poll.C:
+		case <-c.closed:
+			return c.err
+		case <-late:
+			return errNotDrained
+		}
+	}
+	return nil
+}
 
 func (c *RedialPacketConn) loop() {
 	for {
