@@ -269,6 +269,7 @@ static int take_segment(struct tt_kcp *k, const struct tt_kcp_header *h, struct 
         k->stats.wrong_cmd++;
         return TT_E_PROTO;
     }
+    k->heard_una = h->una;
     if (tt_seq_diff(h->una, k->send.nxt) > 0)
         k->stats.wrong_una++;
     made->una_moved |= tt_kcp_send_una(&k->send, h->una, h->wnd, now_us);

@@ -66,6 +66,7 @@ struct tt_kcp {
     uint64_t probe_wait_us; /* 0: not probing */
     bool ask;               /* a WASK is due */
     bool tell;              /* a WINS is due */
+    uint32_t heard_una;     /* una of the last header that came */
 };
 
 /* What tt_kcp_init would refuse: TT_E_INVAL. */

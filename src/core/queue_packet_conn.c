@@ -1,0 +1,359 @@
+#include <assert.h>
+#include <string.h>
+
+#include <turbotunnel/error.h>
+
+#include "core/base/clock.h"
+#include "core/queue_packet_conn.h"
+
+#define FIRST_SN_LIMIT 32u /* */
+
+int tt_queue_packet_conn_init(struct tt_queue_packet_conn *q,
+                              const struct tt_queue_packet_conn_config *config)
+{
+    *q = (struct tt_queue_packet_conn){.config = *config};
+    tt_remote_map_init(&q->remotes, config->tuning.session_timeout_us, config->hash_key,
+                       config->alloc);
+    tt_heap_init(&q->timers, config->alloc);
+    tt_list_init(&q->dirty);
+    tt_list_init(&q->waiting);
+    tt_list_init(&q->closed);
+    return config->max_sessions > 0 && config->accept_backlog > 0 ? TT_OK : TT_E_INVAL;
+}
+
+/* --- sessions: beginning and end --- */
+
+static struct tt_server_session *of_remote(struct tt_remote *r)
+{
+    return TT_CONTAINER_OF(r, struct tt_server_session, remote);
+}
+
+static struct tt_server_session *of_endpoint(struct tt_endpoint *e)
+{
+    return TT_CONTAINER_OF(e, struct tt_server_session, endpoint);
+}
+
+static void mark_dirty(struct tt_queue_packet_conn *q, struct tt_server_session *s)
+{
+    if (!tt_list_linked(&s->dirty_node))
+        tt_list_push_back(&q->dirty, &s->dirty_node);
+}
+
+static void leave_map(struct tt_queue_packet_conn *q, struct tt_server_session *s)
+{
+    if (tt_list_linked(&s->remote.node))
+        tt_remote_map_remove(&q->remotes, &s->remote);
+}
+
+static void free_session(struct tt_queue_packet_conn *q, struct tt_server_session *s)
+{
+    leave_map(q, s);
+    tt_heap_remove(&q->timers, &s->timer);
+    tt_list_remove(&s->dirty_node);
+    tt_list_remove(&s->state_node);
+    if (s->state == TT_SERVER_SESSION_WAITING)
+        q->waiting_count--;
+    tt_endpoint_dispose(&s->endpoint);
+    q->config.alloc->put(q->config.alloc->ctx, s);
+    q->sessions--;
+}
+
+static int init_endpoint(struct tt_queue_packet_conn *q, struct tt_server_session *s,
+                         const struct tt_session_id *id, uint32_t conv, uint64_t now_us)
+{
+    struct tt_endpoint_config c = {
+        .tuning = q->config.tuning,
+        .client = false,
+        .id = *id,
+        .conv = conv,
+        .slabs = q->config.slabs,
+        .alloc = q->config.alloc,
+    };
+    c.tuning.session_timeout_us = 0; /* the map's expiry serves all sessions with one list */
+    memcpy(c.hash_key, q->config.hash_key, sizeof c.hash_key);
+    return tt_endpoint_init(&s->endpoint, &c, now_us);
+}
+
+/* All that may fail. The timer's place in the heap is reserved, so that it never fails later. */
+static int set_up(struct tt_queue_packet_conn *q, struct tt_server_session *s,
+                  const struct tt_session_id *id, uint32_t conv, uint64_t now_us)
+{
+    int err = tt_heap_insert(&q->timers, &s->timer, TT_NEVER);
+    if (!err)
+        err = tt_remote_map_insert(&q->remotes, &s->remote, id, now_us);
+    if (!err)
+        err = init_endpoint(q, s, id, conv, now_us);
+    return err;
+}
+
+static struct tt_server_session *begin(struct tt_queue_packet_conn *q, uint64_t now_us,
+                                       const struct tt_session_id *id, uint32_t conv)
+{
+    if (q->waiting_count >= q->config.accept_backlog) {
+        q->stats.backlog_full++;
+        return NULL;
+    }
+    if (q->sessions >= q->config.max_sessions) {
+        q->stats.sessions_full++;
+        return NULL;
+    }
+    struct tt_server_session *s = q->config.alloc->get(q->config.alloc->ctx, sizeof *s);
+    if (!s) {
+        q->stats.no_memory++;
+        return NULL;
+    }
+    *s = (struct tt_server_session){.state = TT_SERVER_SESSION_WAITING};
+    q->sessions++;
+    q->waiting_count++;
+    if (set_up(q, s, id, conv, now_us)) {
+        q->stats.no_memory++;
+        free_session(q, s);
+        return NULL;
+    }
+    tt_list_push_back(&q->waiting, &s->state_node);
+    q->stats.sessions_begun++;
+    return s;
+}
+
+void tt_queue_packet_conn_dispose(struct tt_queue_packet_conn *q)
+{
+    if (!q->config.alloc)
+        return;
+    struct tt_heap_node *timer;
+    while ((timer = tt_heap_peek(&q->timers)) != NULL)
+        free_session(q, TT_CONTAINER_OF(timer, struct tt_server_session, timer));
+    assert(q->sessions == 0);
+    tt_heap_dispose(&q->timers);
+    tt_remote_map_dispose(&q->remotes);
+    q->config.alloc = NULL;
+}
+
+/* --- carriers --- */
+
+static struct tt_server_session *find(const struct tt_queue_packet_conn *q,
+                                      const struct tt_session_id *id)
+{
+    struct tt_remote *r = tt_remote_map_find(&q->remotes, id);
+    return r ? of_remote(r) : NULL;
+}
+
+static void bind(struct tt_queue_packet_conn *q, uint64_t now_us, struct tt_server_session *s,
+                 struct tt_carrier *c)
+{
+    const struct tt_carrier_limits limits = c->limits;
+    tt_endpoint_carrier_open(&s->endpoint, now_us, c, &limits);
+    mark_dirty(q, s);
+}
+
+void tt_queue_packet_conn_attach(struct tt_queue_packet_conn *q, uint64_t now_us,
+                                 struct tt_carrier *c, const struct tt_session_id *id,
+                                 const struct tt_carrier_limits *limits)
+{
+    struct tt_server_session *s = find(q, id);
+
+    *c = (struct tt_carrier){.id = *id, .limits = *limits, .opened_us = now_us};
+    if (s)
+        bind(q, now_us, s, c);
+}
+
+void tt_queue_packet_conn_detach(struct tt_queue_packet_conn *q, uint64_t now_us,
+                                 struct tt_carrier *c)
+{
+    if (c->endpoint) {
+        mark_dirty(q, of_endpoint(c->endpoint));
+        tt_endpoint_carrier_close(c->endpoint, now_us, c);
+    }
+    c->role = TT_CARRIER_GONE;
+}
+
+/* --- packets --- */
+
+/* The one packet that may begin a session: a PUSH near the start of a conversation, whole. */
+static bool begins_session(struct tt_span packet, struct tt_kcp_header *h)
+{
+    if (packet.len < TT_KCP_HEADER)
+        return false;
+    *h = tt_kcp_header_read(packet.ptr);
+    return h->cmd == TT_KCP_PUSH && h->sn < FIRST_SN_LIMIT && h->len <= packet.len - TT_KCP_HEADER;
+}
+
+/* K-39: the client lost its state and begins anew with the same ID. The old session is over. */
+static void replace(struct tt_queue_packet_conn *q, uint64_t now_us, struct tt_server_session *old,
+                    struct tt_carrier *c)
+{
+    const struct tt_carrier kept = *c;
+
+    q->stats.sessions_replaced++;
+    leave_map(q, old);
+    if (c->endpoint)
+        tt_endpoint_carrier_close(c->endpoint, now_us, c);
+    *c = (struct tt_carrier){.id = kept.id, .limits = kept.limits, .opened_us = kept.opened_us};
+    old->endpoint.error = TT_E_LOST;
+    if (old->state == TT_SERVER_SESSION_ACCEPTED)
+        mark_dirty(q, old); /* the application learns of it, and closes it */
+    else
+        free_session(q, old);
+}
+
+static bool is_for(const struct tt_server_session *s, struct tt_span packet)
+{
+    return packet.len < TT_KCP_HEADER || tt_get_le32(packet.ptr) == s->endpoint.config.conv;
+}
+
+/* The session that the packet on c is for, NULL: none, it is dropped. */
+static struct tt_server_session *route(struct tt_queue_packet_conn *q, uint64_t now_us,
+                                       struct tt_carrier *c, struct tt_span packet)
+{
+    struct tt_server_session *s = c->endpoint ? of_endpoint(c->endpoint) : find(q, &c->id);
+    struct tt_kcp_header h;
+
+    if (s && is_for(s, packet)) {
+        if (!c->endpoint)
+            bind(q, now_us, s, c);
+        return s;
+    }
+    const bool may_begin = begins_session(packet, &h);
+    if (s && !(may_begin && h.sn == 0)) {
+        q->stats.wrong_conv++;
+        return NULL;
+    }
+    if (!may_begin) {
+        q->stats.strays++;
+        return NULL;
+    }
+    if (s)
+        replace(q, now_us, s, c);
+    s = begin(q, now_us, &c->id, h.conv);
+    if (s)
+        bind(q, now_us, s, c);
+    return s;
+}
+
+void tt_queue_packet_conn_incoming(struct tt_queue_packet_conn *q, uint64_t now_us,
+                                   struct tt_carrier *c, struct tt_span packet,
+                                   struct tt_slab *slab)
+{
+    struct tt_server_session *s = route(q, now_us, c, packet);
+    if (!s)
+        return;
+    (void)tt_endpoint_receive(&s->endpoint, now_us, c, packet, slab);
+    mark_dirty(q, s);
+}
+
+int tt_queue_packet_conn_outgoing(struct tt_queue_packet_conn *q, uint64_t now_us,
+                                  struct tt_carrier *c, struct tt_gather *g, uint32_t *len)
+{
+    (void)q;
+    *len = 0;
+    return c->endpoint ? tt_endpoint_next_packet(c->endpoint, now_us, c, g, len) : TT_E_AGAIN;
+}
+
+/* --- the application's side --- */
+
+int tt_queue_packet_conn_accept(struct tt_queue_packet_conn *q, struct tt_server_session **s)
+{
+    struct tt_list_node *node = tt_list_pop_front(&q->waiting);
+    if (!node)
+        return TT_E_AGAIN;
+    *s = TT_CONTAINER_OF(node, struct tt_server_session, state_node);
+    (*s)->state = TT_SERVER_SESSION_ACCEPTED;
+    q->waiting_count--;
+    mark_dirty(q, *s); /* what it holds already is to be reported */
+    return TT_OK;
+}
+
+void tt_queue_packet_conn_touched(struct tt_queue_packet_conn *q, uint64_t now_us,
+                                  struct tt_server_session *s)
+{
+    (void)tt_endpoint_touched(&s->endpoint, now_us);
+    mark_dirty(q, s);
+}
+
+void tt_queue_packet_conn_close(struct tt_queue_packet_conn *q, uint64_t now_us,
+                                struct tt_server_session *s)
+{
+    assert(s->state == TT_SERVER_SESSION_ACCEPTED);
+    if (!tt_list_linked(&s->remote.node)) { /* replaced: nobody can reach it any more */
+        free_session(q, s);
+        return;
+    }
+    s->state = TT_SERVER_SESSION_CLOSED;
+    s->closed_at_us = now_us;
+    s->user = NULL;
+    tt_endpoint_close(&s->endpoint);
+    tt_list_push_back(&q->closed, &s->state_node);
+    mark_dirty(q, s);
+}
+
+/* --- time --- */
+
+struct tt_server_session *tt_queue_packet_conn_next_dirty(struct tt_queue_packet_conn *q)
+{
+    struct tt_list_node *node = tt_list_pop_front(&q->dirty);
+    if (!node)
+        return NULL;
+    struct tt_server_session *s = TT_CONTAINER_OF(node, struct tt_server_session, dirty_node);
+    if (tt_list_linked(&s->remote.node) && s->endpoint.heard_us > s->remote.used_us)
+        tt_remote_map_use(&q->remotes, &s->remote, s->endpoint.heard_us);
+    return s;
+}
+
+void tt_queue_packet_conn_flushed(struct tt_queue_packet_conn *q, struct tt_server_session *s)
+{
+    const uint64_t deadline_us = tt_endpoint_deadline(&s->endpoint);
+    if (deadline_us != s->timer.key)
+        tt_heap_update(&q->timers, &s->timer, deadline_us);
+}
+
+static uint64_t closed_deadline(const struct tt_queue_packet_conn *q)
+{
+    struct tt_list_node *node = tt_list_first(&q->closed);
+    if (!node)
+        return TT_NEVER;
+    return tt_deadline_after(
+        TT_CONTAINER_OF(node, struct tt_server_session, state_node)->closed_at_us,
+        q->config.closed_us);
+}
+
+uint64_t tt_queue_packet_conn_deadline(const struct tt_queue_packet_conn *q)
+{
+    const struct tt_heap_node *first = tt_heap_peek(&q->timers);
+    const uint64_t timer_us = first ? first->key : TT_NEVER;
+    return tt_min_u64(tt_min_u64(timer_us, closed_deadline(q)),
+                      tt_remote_map_deadline(&q->remotes));
+}
+
+/* Its client has been silent for the session's time limit. */
+static void expire(struct tt_queue_packet_conn *q, struct tt_server_session *s)
+{
+    q->stats.sessions_expired++;
+    leave_map(q, s);
+    if (s->state != TT_SERVER_SESSION_ACCEPTED) {
+        free_session(q, s);
+        return;
+    }
+    s->endpoint.error = TT_E_TIMEOUT;
+    mark_dirty(q, s);
+}
+
+void tt_queue_packet_conn_handle_timeout(struct tt_queue_packet_conn *q, uint64_t now_us)
+{
+    struct tt_heap_node *first;
+    while ((first = tt_heap_peek(&q->timers)) != NULL && first->key <= now_us) {
+        struct tt_server_session *s = TT_CONTAINER_OF(first, struct tt_server_session, timer);
+        (void)tt_endpoint_handle_timeout(&s->endpoint, now_us);
+        tt_queue_packet_conn_flushed(q, s);
+        mark_dirty(q, s);
+    }
+    struct tt_remote *r;
+    while ((r = tt_remote_map_expired(&q->remotes, now_us)) != NULL) {
+        struct tt_server_session *s = of_remote(r);
+        if (s->endpoint.heard_us > r->used_us)
+            tt_remote_map_use(&q->remotes, r, s->endpoint.heard_us);
+        else
+            expire(q, s);
+    }
+    while (closed_deadline(q) <= now_us)
+        free_session(
+            q, TT_CONTAINER_OF(tt_list_first(&q->closed), struct tt_server_session, state_node));
+}

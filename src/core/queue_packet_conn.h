@@ -1,0 +1,130 @@
+/* queue_packet_conn.h - the server's packet connection: from many carriers to many sessions.
+ *
+ * The QueuePacketConn of the worked example turned "push" into "pull" with a queue for each session
+ * ID. Here a session itself is asked when a carrier can take a packet, so nothing queues and
+ * nothing is dropped because a queue was full; what is left of the name's meaning is all the rest:
+ * packets that came in on any carrier find their session by its ID, sessions begin and expire, and
+ * whoever has something to say is put into one list, to be flushed once at the end of a turn.
+ *
+ * Sans-I/O. One thread at a time. No function calls back.
+ */
+#ifndef TT_CORE_QUEUE_PACKET_CONN_H
+#define TT_CORE_QUEUE_PACKET_CONN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <turbotunnel/alloc.h>
+
+#include "core/base/heap.h"
+#include "core/base/list.h"
+#include "core/remote_map.h"
+#include "core/session/endpoint.h"
+
+struct tt_queue_packet_conn_config {
+    struct tt_endpoint_tuning tuning; /* of every session; session_timeout_us is how long one lives
+                                         without a packet from its client */
+    uint32_t max_sessions;            /* at once, those waiting and those closed included */
+    uint32_t accept_backlog;          /* sessions waiting to be accepted (K-40) */
+    uint64_t
+        closed_us; /* how long a closed session's ID is remembered, and its acks repeated */
+    uint8_t hash_key[TT_SIPHASH_KEY];
+    struct tt_slab_pool *slabs;
+    const struct tt_alloc *alloc;
+};
+
+/*   WAITING -> ACCEPTED -> CLOSED -> (freed)
+ * WAITING: for tt_queue_packet_conn_accept. CLOSED: the application is done with it; its last data
+ * is still delivered and acknowledged for a while.
+ */
+enum tt_server_session_state {
+    TT_SERVER_SESSION_WAITING,
+    TT_SERVER_SESSION_ACCEPTED,
+    TT_SERVER_SESSION_CLOSED,
+};
+
+struct tt_server_session {
+    struct tt_endpoint endpoint;
+    struct tt_remote remote;        /* in the map, unless replaced by a new conversation (K-39) */
+    struct tt_heap_node timer;      /* the endpoint's deadline */
+    struct tt_list_node dirty_node; /* something may have to be sent or reported */
+    struct tt_list_node state_node; /* in the accept or the closed list */
+    uint64_t closed_at_us;
+    enum tt_server_session_state state;
+    void *user; /* the driver's; NULL at first */
+};
+
+struct tt_queue_packet_conn_stats {
+    uint64_t sessions_begun, sessions_expired, sessions_replaced;
+    uint64_t strays;        /* packets of no session that may not begin one */
+    uint64_t wrong_conv;    /* packets of a known ID with another conversation, sn not 0 (K-39) */
+    uint64_t backlog_full;  /* sessions not begun: too many wait to be accepted */
+    uint64_t sessions_full; /* sessions not begun: max_sessions */
+    uint64_t no_memory;     /* sessions not begun */
+};
+
+struct tt_queue_packet_conn {
+    struct tt_queue_packet_conn_config config;
+    struct tt_remote_map remotes;
+    struct tt_heap timers;
+    struct tt_list dirty;
+    struct tt_list waiting; /* to be accepted, oldest first */
+    struct tt_list closed;  /* oldest first */
+    uint32_t sessions;      /* all objects */
+    uint32_t waiting_count;
+    struct tt_queue_packet_conn_stats stats;
+};
+
+/* 0 or TT_E_INVAL. Allocates nothing. */
+int tt_queue_packet_conn_init(struct tt_queue_packet_conn *q,
+                              const struct tt_queue_packet_conn_config *config);
+
+/* Frees all sessions, accepted ones too. Safe on all zeroes, and twice. */
+void tt_queue_packet_conn_dispose(struct tt_queue_packet_conn *q);
+
+/* A carrier has told its session ID. c is the caller's memory until detach. If the session exists
+ * the carrier replaces its older ones; otherwise it waits for a packet that may begin one, and
+ * costs nothing but itself.
+ */
+void tt_queue_packet_conn_attach(struct tt_queue_packet_conn *q, uint64_t now_us,
+                                 struct tt_carrier *c, const struct tt_session_id *id,
+                                 const struct tt_carrier_limits *limits);
+
+/* The carrier's connection is gone. Safe also when the session ended first. */
+void tt_queue_packet_conn_detach(struct tt_queue_packet_conn *q, uint64_t now_us,
+                                 struct tt_carrier *c);
+
+/* A packet came on c (QueueIncoming). What fits nowhere is counted and dropped. */
+void tt_queue_packet_conn_incoming(struct tt_queue_packet_conn *q, uint64_t now_us,
+                                   struct tt_carrier *c, struct tt_span packet,
+                                   struct tt_slab *slab);
+
+/* The next packet for c (OutgoingQueue); as tt_endpoint_next_packet. */
+int tt_queue_packet_conn_outgoing(struct tt_queue_packet_conn *q, uint64_t now_us,
+                                  struct tt_carrier *c, struct tt_gather *g, uint32_t *len);
+
+/* The next session that a client began: 0 or TT_E_AGAIN. */
+int tt_queue_packet_conn_accept(struct tt_queue_packet_conn *q, struct tt_server_session **s);
+
+/* The next session that may have something to send, or an error or events to report; NULL: none.
+ * Call until NULL at the end of a turn, flush each, and then say so with
+ * tt_queue_packet_conn_flushed.
+ */
+struct tt_server_session *tt_queue_packet_conn_next_dirty(struct tt_queue_packet_conn *q);
+
+/* s was asked for packets until it had none, or until its carriers took none: its deadline holds.
+ */
+void tt_queue_packet_conn_flushed(struct tt_queue_packet_conn *q, struct tt_server_session *s);
+
+/* The application wrote, read or closed a stream of s. */
+void tt_queue_packet_conn_touched(struct tt_queue_packet_conn *q, uint64_t now_us,
+                                  struct tt_server_session *s);
+
+/* The application is done with an accepted session. It may be freed at any time from now on. */
+void tt_queue_packet_conn_close(struct tt_queue_packet_conn *q, uint64_t now_us,
+                                struct tt_server_session *s);
+
+uint64_t tt_queue_packet_conn_deadline(const struct tt_queue_packet_conn *q);
+void tt_queue_packet_conn_handle_timeout(struct tt_queue_packet_conn *q, uint64_t now_us);
+
+#endif
