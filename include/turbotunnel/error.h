@@ -43,7 +43,7 @@ enum tt_error {
 #define X(name, number, text) name = (number),
     TT_ERROR_MAP(X)
 #undef X
-    TT_E_FATAL = TT_E_NOMEM,
+        TT_E_FATAL = TT_E_NOMEM,
 };
 
 /* A static string, never NULL, also for numbers that are none of ours. Any thread. */
