@@ -1,0 +1,47 @@
+/* loop.h - where sessions live: an event loop with one lock.
+ *
+ * Most programs need none of this: tt_dial and tt_listen make a loop with a thread of its own. Make
+ * one yourself to share it between many sessions, or to run it on a thread of yours, where the
+ * callbacks then come.
+ *
+ * Threads: every function on a session, stream or listener may be called from any thread; the
+ * loop's lock serialises them. Callbacks come on the loop's thread, with the lock held: they may
+ * call any function but the blocking ones, which return TT_E_INVAL there.
+ */
+#ifndef TURBOTUNNEL_LOOP_H
+#define TURBOTUNNEL_LOOP_H
+
+#include <turbotunnel/error.h>
+#include <turbotunnel/options.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Makes a loop; options (NULL: defaults) gives alloc and max_buffer_bytes, the rest is not looked
+ * at. Returns 0, TT_E_NOMEM or TT_E_SYSTEM (no descriptors).
+ */
+TT_EXPORT int tt_loop_new(const struct tt_options *options, struct tt_loop **loop);
+
+/* Runs the loop on the calling thread until tt_loop_stop. Returns 0, or TT_E_INVAL: it runs
+ * already. */
+TT_EXPORT int tt_loop_run(struct tt_loop *loop);
+
+/* Runs the loop on a new thread, with all signals blocked, until tt_loop_free.
+ * Returns 0, TT_E_INVAL (it runs already) or TT_E_SYSTEM (no thread).
+ */
+TT_EXPORT int tt_loop_start(struct tt_loop *loop);
+
+/* Makes tt_loop_run return. Any thread, also a callback. */
+TT_EXPORT void tt_loop_stop(struct tt_loop *loop);
+
+/* Stops the loop's own thread, if any, and frees all. Sessions and listeners on it must have been
+ * closed; those that still linger end now. Not from a callback.
+ */
+TT_EXPORT void tt_loop_free(struct tt_loop *loop);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,79 @@
+/* options.h - what a session, a listener or a loop is made with, and what it reports.
+ *
+ * A struct of all zeroes means the defaults, so that `&(struct tt_options){.smux_version = 1}` says
+ * what differs. Strings and callbacks are borrowed for the life of the object.
+ */
+#ifndef TURBOTUNNEL_OPTIONS_H
+#define TURBOTUNNEL_OPTIONS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <turbotunnel/alloc.h>
+#include <turbotunnel/error.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct tt_loop;
+
+/* What went wrong, for a person: what was tried, on what, why it failed, what to try. One line. */
+#define TT_ERROR_TEXT_SIZE 320
+struct tt_error_text {
+    char text[TT_ERROR_TEXT_SIZE];
+};
+
+/* What happens to carriers, for logs. The library itself never prints. */
+#define TT_REPORT_MAP(X)                                                                           \
+    X(TT_REPORT_DIALING, "dialing")                                                                \
+    X(TT_REPORT_CONNECTED, "connected")                                                            \
+    X(TT_REPORT_DIAL_FAILED, "dial failed")                                                        \
+    X(TT_REPORT_CARRIER_ENDED, "connection ended")                                                 \
+    X(TT_REPORT_SESSION_BEGUN, "session begun")                                                    \
+    X(TT_REPORT_SESSION_ENDED, "session ended")                                                    \
+    X(TT_REPORT_REFUSED, "connection refused by a limit")
+
+enum tt_report_kind {
+#define X(name, text) name,
+    TT_REPORT_MAP(X)
+#undef X
+};
+
+struct tt_report {
+    enum tt_report_kind kind;
+    const char *session; /* 16 hexadecimal digits, or "" when not known yet */
+    const char *address; /* of the other end */
+    const char *detail;  /* why, or "" */
+    uint64_t number;     /* connections of this session so far */
+    uint64_t wait_us;    /* TT_REPORT_DIAL_FAILED: until the next try */
+};
+
+/* "dialing", "connected", ...; a static string. Any thread. */
+TT_EXPORT const char *tt_report_name(enum tt_report_kind kind);
+
+struct tt_options {
+    unsigned smux_version;         /* client: 1 or 2; 0: 2. A server takes what comes. */
+    uint64_t session_timeout_us;   /* a session that hears nothing for so long is lost; 0: 10 min */
+    uint64_t linger_us;            /* how long closing waits for acknowledgements; 0: 5 s */
+    uint64_t dial_timeout_us;      /* one dial; 0: 10 s */
+    uint64_t redial_first_us;      /* wait after a failed dial, doubling ...; 0: 50 ms */
+    uint64_t redial_most_us;       /* ... up to this, then +-20 %; 0: 2 s */
+    uint64_t handshake_timeout_us; /* server: a connection's time for its 8 bytes; 0: 10 s */
+    uint32_t max_connections;      /* server: at once; 0: 10,000 */
+    uint32_t max_sessions;         /* server: at once; 0: 10,000 */
+    uint32_t accept_backlog;       /* server: sessions waiting to be accepted; 0: 128 */
+    uint32_t max_streams;          /* of one session, at once; 0: 4096 */
+    size_t max_buffer_bytes;       /* of the loop: data held for all sessions; 0: 1 GiB */
+    const struct tt_alloc *alloc;  /* NULL: malloc and free */
+    struct tt_loop *loop;          /* where it lives; NULL: a loop and thread of its own */
+    void (*report)(void *ctx, const struct tt_report *report); /* on the loop's thread; must not
+                                                                  call the library; or NULL */
+    void *report_ctx;
+};
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

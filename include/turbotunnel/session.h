@@ -1,0 +1,157 @@
+/* session.h - sessions, which outlive the connections that carry them.
+ *
+ * A client dials one, a server accepts it from a listener; either end opens streams in it. When a
+ * connection ends, by whatever cause, the client dials again at once and the session goes on where
+ * it was. A dial that fails is repeated, after 50 ms, 100 ms, ... 2 s, until nothing has been heard
+ * for the session's time limit.
+ *
+ * Wire compatible with kcp-go and smux over length-prefixed packets, as in the worked example of
+ * the Turbo Tunnel paper (docs/from-the-worked-example.md).
+ */
+#ifndef TURBOTUNNEL_SESSION_H
+#define TURBOTUNNEL_SESSION_H
+
+#include <stdint.h>
+
+#include <turbotunnel/error.h>
+#include <turbotunnel/options.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct tt_session;
+struct tt_stream;
+struct tt_listener;
+
+/* --- client --- */
+
+/* Dials address ("HOST:PORT", "[IPv6]:PORT") and begins a session. Blocks until the first
+ * connection stands, or has failed once: a server that cannot be reached now is an error now.
+ *
+ *   options  NULL: the defaults
+ *   session  out: yours, until tt_session_close
+ *   why      out, may be NULL: for an error, a line for a person
+ *
+ * Returns 0, TT_E_INVAL (address or options make no sense), TT_E_RESOLVE, TT_E_UNREACHABLE,
+ * TT_E_NOMEM, TT_E_SYSTEM.
+ */
+TT_EXPORT int tt_dial(const char *address, const struct tt_options *options,
+                      struct tt_session **session, struct tt_error_text *why);
+
+/* What happens to a session, for programs that do not want to block. Any may be NULL. */
+struct tt_session_callbacks {
+    void (*connected)(void *ctx, struct tt_session *session); /* its first connection stands */
+    void (*stream_opened)(void *ctx, struct tt_session *session,
+                          struct tt_stream *stream); /* by the peer; instead of accepting it */
+    /* The session is over: err says why. Its streams can be read to their end; close it. */
+    void (*ended)(void *ctx, struct tt_session *session, int err);
+};
+
+/* As tt_dial, but returns at once; options->loop must be given. The first dial failing is not the
+ * end: it is repeated like any other. Returns 0, TT_E_INVAL, TT_E_NOMEM, TT_E_SYSTEM.
+ */
+TT_EXPORT int tt_session_begin(const char *address, const struct tt_options *options,
+                               const struct tt_session_callbacks *callbacks, void *ctx,
+                               struct tt_session **session, struct tt_error_text *why);
+
+/* For sessions from a listener or tt_dial: from now on these come, in place of blocking calls. */
+TT_EXPORT void tt_session_set_callbacks(struct tt_session *session,
+                                        const struct tt_session_callbacks *callbacks, void *ctx);
+
+/* Closes: waits until all that was written is acknowledged, at most options.linger_us, then ends
+ * the connections and frees the session. Streams still open are closed first; their pointers and
+ * the session's are invalid afterwards. The session at a server stays behind for a minute, to
+ * acknowledge what its client repeats. From a callback, it does not wait: the lingering goes on
+ * behind your back.
+ *
+ * Returns 0; TT_E_TIMEOUT: something was not acknowledged in time; or the error that had ended the
+ * session.
+ */
+TT_EXPORT int tt_session_close(struct tt_session *session);
+
+/* --- both ends --- */
+
+/* Opens a stream; nothing is awaited. Returns 0, TT_E_FULL (max_streams are open), TT_E_EXHAUSTED,
+ * TT_E_NOMEM, or the error that ended the session.
+ */
+TT_EXPORT int tt_session_open_stream(struct tt_session *session, struct tt_stream **stream);
+
+/* Waits for a stream that the peer opens. Returns 0, TT_E_NOMEM, TT_E_INVAL (from a callback), or
+ * the error that ended the session: TT_E_TIMEOUT is how a server learns that a client has gone.
+ */
+TT_EXPORT int tt_session_accept_stream(struct tt_session *session, struct tt_stream **stream);
+
+/* The session ID as 16 hexadecimal digits; lives as long as the session. */
+TT_EXPORT const char *tt_session_id(const struct tt_session *session);
+
+/* A line for a person about the error that ended the session, or ""; lives as long as the session.
+ */
+TT_EXPORT const char *tt_session_error_text(struct tt_session *session);
+
+struct tt_session_stats {
+    uint64_t connections; /* carriers that stood, the present one included */
+    uint64_t dials_failed;
+    uint64_t packets_sent, packets_received;
+    uint64_t bytes_sent, bytes_received; /* of streams, smux headers included */
+    uint64_t segments_sent;              /* KCP segments of data, repeated ones included */
+    uint64_t retransmits_carrier;        /* sent again because the connection died */
+    uint64_t retransmits_fast;           /* because later ones arrived */
+    uint64_t retransmits_timeout;        /* because a timer ran out */
+    uint64_t duplicates_received;
+    uint64_t
+        longest_silence_us; /* between two deliveries, while data was arriving before and after */
+    uint64_t srtt_us;       /* smoothed round-trip time of the present carrier, 0: unknown */
+};
+
+TT_EXPORT void tt_session_get_stats(struct tt_session *session, struct tt_session_stats *stats);
+
+/* --- server --- */
+
+/* Listens on address ("HOST:PORT", "[IPv6]:PORT"; port 0: any). TT_E_INVAL, TT_E_RESOLVE,
+ * TT_E_ADDRESS (in use, not permitted, not of this machine), TT_E_NOMEM, TT_E_SYSTEM.
+ */
+TT_EXPORT int tt_listen(const char *address, const struct tt_options *options,
+                        struct tt_listener **listener, struct tt_error_text *why);
+
+/* The address it listens on, with the port it got. Lives as long as the listener. */
+TT_EXPORT const char *tt_listener_address(const struct tt_listener *listener);
+
+/* Waits for a session that a client begins. Returns 0, TT_E_CLOSED (tt_listener_stop), TT_E_NOMEM,
+ * TT_E_INVAL (from a callback).
+ */
+TT_EXPORT int tt_listener_accept(struct tt_listener *listener, struct tt_session **session);
+
+/* Instead of accepting: begun comes for each session, those that wait already included. */
+TT_EXPORT void tt_listener_set_callback(struct tt_listener *listener,
+                                        void (*begun)(void *ctx, struct tt_session *session),
+                                        void *ctx);
+
+/* No new connections or sessions; tt_listener_accept returns TT_E_CLOSED. Any thread. */
+TT_EXPORT void tt_listener_stop(struct tt_listener *listener);
+
+/* Stops, waits until closed sessions have delivered what they had (at most options.linger_us), ends
+ * all connections and frees the listener. All its sessions must have been closed.
+ */
+TT_EXPORT void tt_listener_close(struct tt_listener *listener);
+
+struct tt_listener_stats {
+    uint64_t connections;         /* ever accepted */
+    uint64_t connections_now;     /* open */
+    uint64_t connections_refused; /* by max_connections */
+    uint64_t accept_failures;     /* no descriptors or memory */
+    uint64_t handshakes_expired;  /* connections ended for want of their 8 bytes in time */
+    uint64_t idle_ended;          /* connections ended since nothing came for the session timeout */
+    uint64_t sessions_begun, sessions_expired, sessions_replaced, sessions_now;
+    uint64_t sessions_refused; /* by max_sessions, accept_backlog or memory */
+    uint64_t packets_stray;    /* of no session, and unfit to begin one */
+    uint64_t buffer_bytes;     /* held for all sessions now */
+};
+
+TT_EXPORT void tt_listener_get_stats(struct tt_listener *listener, struct tt_listener_stats *stats);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

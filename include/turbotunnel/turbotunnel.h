@@ -1,0 +1,23 @@
+/* turbotunnel.h - the whole public interface. See session.h first. */
+#ifndef TURBOTUNNEL_TURBOTUNNEL_H
+#define TURBOTUNNEL_TURBOTUNNEL_H
+
+#include <turbotunnel/alloc.h>
+#include <turbotunnel/error.h>
+#include <turbotunnel/loop.h>
+#include <turbotunnel/options.h>
+#include <turbotunnel/session.h>
+#include <turbotunnel/stream.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* "MAJOR.MINOR.PATCH", a static string. */
+TT_EXPORT const char *tt_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
