@@ -13,7 +13,7 @@
  * needs no more, and one that ignores it is not waited for.
  */
 #define DRAIN_MS    3000
-#define DRAIN_BYTES (64u << 20)
+#define DRAIN_BYTES (1u << 30)
 
 enum state { CONNECTING, FORWARDING, ENDING, GONE };
 
@@ -463,8 +463,11 @@ static void start_lifetime(struct tt_lil_connection *c)
 {
     const uint64_t us = tt_lil_jitter(&c->world->jitter, c->number, TT_LIL_DRAW_LIFETIME,
                                       c->world->options->lifetime_us);
-    if (us > 0)
-        uv_timer_start(&c->end_timer, lifetime_is_over, ms_rounded_up(us), 0);
+    if (us == 0)
+        return;
+    /* The loop's clock counts whole milliseconds and may lag: one more, or it would be early. */
+    uv_update_time(c->world->loop);
+    uv_timer_start(&c->end_timer, lifetime_is_over, ms_rounded_up(us) + 1, 0);
 }
 
 void tt_lil_connection_start(struct tt_lil_world *world, int fd, uint64_t number, const char *peer)

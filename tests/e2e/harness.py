@@ -1,0 +1,376 @@
+"""What the end-to-end tests share: programs under test, sockets to talk to them, a small runner.
+
+Python 3 standard library only. A test is a function that raises on failure. Nothing here sleeps to
+let something happen: a test waits for a line, for bytes, for the end of a stream or for a process,
+and DEADLINE_S only bounds how long a broken program can hold it up.
+
+    import harness
+    from harness import Program, Listener, check, equal
+
+    def test_it_says_hello():
+        with Program("apps/hello", "world") as hello:
+            hello.wait_line(r"hello, world")
+            equal(hello.wait(), 0, "exit status")
+
+    if __name__ == "__main__":
+        harness.main(globals())         # every test_* in the order of the file
+"""
+
+import os
+import queue
+import re
+import resource
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import traceback
+
+DEADLINE_S = 30       # for one step of a test; never reached when all is well
+TEST_DEADLINE_S = 240  # for one test
+
+build_dir = "build"   # main() sets it
+
+
+class Failed(AssertionError):
+    """A test found something wrong."""
+
+
+def check(condition, message):
+    if not condition:
+        raise Failed(message)
+
+
+def equal(got, expected, what):
+    if got != expected:
+        raise Failed(f"{what}: got {shorten(got)}, expected {shorten(expected)}")
+
+
+def shorten(value):
+    """A value as a failure message shows it: the start of it, and how long it is."""
+    text = repr(value)
+    if len(text) <= 200:
+        return text
+    return f"{text[:200]}... ({len(value) if hasattr(value, '__len__') else len(text)} long)"
+
+
+# --- programs ---------------------------------------------------------------------------------
+
+
+class Program:
+    """A program from the build directory, with its standard error taken apart into lines.
+
+    limits: {resource.RLIMIT_...: value}, soft and hard, for the program alone.
+    stdin, stdout: as for subprocess.Popen; given a pipe, .process.stdin and .stdout are it.
+    Leaving the `with` block kills it if it still runs.
+    """
+
+    def __init__(self, path, *args, limits=None, stdin=subprocess.DEVNULL,
+                 stdout=subprocess.DEVNULL, env=None):
+        def set_limits():
+            for what, value in (limits or {}).items():
+                resource.setrlimit(what, (value, value))
+
+        self.name = os.path.basename(path)
+        self.lines = []  # all of them so far
+        self._queue = queue.Queue()
+        self._seen = 0   # lines that wait_line() has looked at
+        self.process = subprocess.Popen(
+            [os.path.join(build_dir, path), *map(str, args)], stdin=stdin, stdout=stdout,
+            stderr=subprocess.PIPE, env=env, preexec_fn=set_limits if limits else None)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        with self.process.stderr as pipe:
+            for line in pipe:
+                self._queue.put(line.decode(errors="replace").rstrip("\n"))
+        self._queue.put(None)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe:
+                pipe.close()
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def _take_line(self, deadline):
+        """Moves one line into self.lines. False at the end of standard error."""
+        try:
+            line = self._queue.get(timeout=max(0, deadline - time.monotonic()))
+        except queue.Empty:
+            raise Failed(f"{self.name} printed no such line; it printed {self.lines}") from None
+        if line is None:
+            self._queue.put(None)  # whoever asks again gets the same answer
+            return False
+        self.lines.append(line)
+        return True
+
+    def wait_line(self, pattern):
+        """Waits for a line that the regular expression is found in. Returns the match.
+
+        Each call looks at the lines after the one that the call before found.
+        """
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            while self._seen < len(self.lines):
+                self._seen += 1
+                match = re.search(pattern, self.lines[self._seen - 1])
+                if match:
+                    return match
+            if not self._take_line(deadline):
+                raise Failed(f"{self.name} ended without a line {pattern!r}: {self.lines}")
+
+    def wait(self):
+        """Waits for its end. Returns the exit status; self.lines is complete then."""
+        try:
+            status = self.process.wait(timeout=DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"{self.name} does not end; it printed {self.lines}") from None
+        deadline = time.monotonic() + DEADLINE_S
+        while self._take_line(deadline):
+            pass
+        return status
+
+    def stop(self, number=signal.SIGTERM):
+        """Asks it to end, and returns the exit status."""
+        self.process.send_signal(number)
+        return self.wait()
+
+    def cpu_s(self):
+        """Processor time that it has used so far."""
+        with open(f"/proc/{self.pid}/stat", encoding="ascii") as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def run(path, *args):
+    """Runs a program to its end: (exit status, standard output, lines of standard error)."""
+    with Program(path, *args, stdout=subprocess.PIPE) as program:
+        output = program.process.stdout.read().decode()
+        return program.wait(), output, program.lines
+
+
+# --- sockets ----------------------------------------------------------------------------------
+
+
+class Listener:
+    """A listening socket on a port of the kernel's choice: the other side of what is tested."""
+
+    def __init__(self, host="127.0.0.1", receive_buffer=None):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_STREAM)
+        if receive_buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.bind((host, 0))
+        self.socket.listen(512)
+        self.socket.settimeout(DEADLINE_S)
+        self.host, self.port = host, self.socket.getsockname()[1]
+        self._accepted = []
+
+    @property
+    def address(self):
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def accept(self):
+        s, _ = self.socket.accept()
+        s.settimeout(DEADLINE_S)
+        self._accepted.append(s)
+        return s
+
+    def close(self):
+        self.socket.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+        for s in self._accepted:
+            s.close()
+
+
+class EchoServer(Listener):
+    """Sends back what it gets, on any number of connections, each half closed in its turn."""
+
+    def __init__(self, host="127.0.0.1"):
+        super().__init__(host)
+        self.socket.settimeout(None)
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                s, _ = self.socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._echo, args=(s,), daemon=True).start()
+
+    @staticmethod
+    def _echo(s):
+        with s:
+            try:
+                while True:
+                    data = s.recv(1 << 16)
+                    if not data:
+                        break
+                    s.sendall(data)
+                s.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass
+
+    def close(self):
+        self.socket.shutdown(socket.SHUT_RDWR)  # wakes the accept
+        super().close()
+
+
+def connect(address, send_buffer=None):
+    """Connects to "HOST:PORT" or "[HOST]:PORT"."""
+    host, port = address.rsplit(":", 1)
+    host = host.strip("[]")
+    s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    if send_buffer:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+    s.settimeout(DEADLINE_S)
+    try:
+        s.connect((host, int(port)))
+    except OSError:
+        s.close()
+        raise
+    return s
+
+
+def read_exactly(s, n):
+    data = bytearray()
+    while len(data) < n:
+        piece = s.recv(min(n - len(data), 1 << 20))
+        if not piece:
+            raise Failed(f"the stream ended after {len(data)} of {n} bytes")
+        data += piece
+    return bytes(data)
+
+
+def read_to_end(s):
+    """Reads until the stream ends in order. A reset raises ConnectionResetError."""
+    data = bytearray()
+    while True:
+        piece = s.recv(1 << 20)
+        if not piece:
+            return bytes(data)
+        data += piece
+
+
+def read_to_end_or_reset(s):
+    """Reads until the stream ends: (bytes, whether it ended by a reset)."""
+    data = bytearray()
+    while True:
+        try:
+            piece = s.recv(1 << 20)
+        except ConnectionResetError:
+            return bytes(data), True
+        if not piece:
+            return bytes(data), False
+        data += piece
+
+
+def is_open_and_quiet(s):
+    """Whether a read would wait now: no bytes are there, and neither end nor reset."""
+    poll = select.poll()
+    poll.register(s, select.POLLIN | select.POLLRDHUP)
+    return poll.poll(0) == []
+
+
+def reset(s):
+    """Closes a socket with a reset."""
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    s.close()
+
+
+class Sender(threading.Thread):
+    """Sends bytes from a thread of its own. join() it; .error is what stopped it, or None."""
+
+    def __init__(self, s, data, then_end=True):
+        super().__init__(daemon=True)
+        self._socket, self._data, self._then_end = s, data, then_end
+        self.error = None
+        self.start()
+
+    def run(self):
+        try:
+            self._socket.sendall(self._data)
+            if self._then_end:
+                self._socket.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            self.error = error
+
+    def finish(self):
+        """Waits until all is sent; fails if it could not be."""
+        self.join(DEADLINE_S)
+        check(not self.is_alive(), "the sender is stuck")
+        check(self.error is None, f"sending failed: {self.error}")
+
+
+def is_refused(address):
+    """Whether nobody listens there."""
+    try:
+        connect(address).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+# --- the runner -------------------------------------------------------------------------------
+
+
+def _timed_out(_number, _frame):
+    raise Failed(f"not done after {TEST_DEADLINE_S} s")
+
+
+def _run_one(test):
+    """Returns None, or what went wrong."""
+    signal.alarm(TEST_DEADLINE_S)
+    try:
+        test()
+    except Failed as failure:
+        return str(failure)
+    except Exception:  # pylint: disable=broad-except
+        return traceback.format_exc()
+    finally:
+        signal.alarm(0)
+    return None
+
+
+def main(names, argv=None):
+    """Runs every test_* of a module's globals(): BUILD_DIR [WORD]..., with only those tests whose
+    name has one of the words in it. Exits with status 1 if one failed, or if there was none to run.
+    """
+    global build_dir
+    argv = sys.argv if argv is None else argv
+    if len(argv) < 2 or not os.path.isdir(argv[1]):
+        sys.exit(f"usage: {argv[0]} BUILD_DIR [WORD]...   (BUILD_DIR is where meson built)")
+    build_dir = argv[1]
+    signal.signal(signal.SIGALRM, _timed_out)
+    tests = [test for name, test in names.items() if name.startswith("test_")
+             and (len(argv) == 2 or any(word in name for word in argv[2:]))]
+    failed = 0
+    for test in tests:
+        sentence = test.__name__[len("test_"):].replace("_", " ")
+        problem = _run_one(test)
+        failed += problem is not None
+        print(f"{'ok    ' if problem is None else 'FAILED'}  {sentence}", flush=True)
+        if problem is not None:
+            print("        " + problem.rstrip().replace("\n", "\n        "), flush=True)
+    print(f"{len(tests) - failed} passed, {failed} failed")
+    sys.exit(1 if failed or not tests else 0)
