@@ -39,6 +39,9 @@ uint8_t *tt_gather_header(struct tt_gather *g, uint32_t n)
 
 void tt_gather_payload(struct tt_gather *g, const uint8_t *data, size_t len, struct tt_slab *owner)
 {
+    assert(g->count < TT_GATHER_SPANS);
+    if (g->kept && owner)
+        tt_slab_ref(owner);
     g->owners[g->count] = owner;
     g->spans[g->count++] = tt_span_of(data, len);
     g->bytes += len;

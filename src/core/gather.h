@@ -29,7 +29,7 @@ struct tt_gather {
     uint8_t headers[TT_GATHER_HEADER_BYTES];
 };
 
-/* Empties it; drops the references of tt_gather_keep. Also how a new one is made ready. */
+/* Empties it; drops the references of tt_gather_keep. A new one starts as all zeroes. */
 void tt_gather_reset(struct tt_gather *g);
 
 /* Whether a segment (one header, one payload) of these sizes still fits. */

@@ -29,7 +29,7 @@ static uint32_t clamp_interval(uint32_t ms)
 
 static bool config_is_sound(const struct tt_kcp_config *c)
 {
-    return c->mtu > TT_KCP_HEADER && c->mtu <= UINT16_MAX && c->snd_wnd > 0 &&
+    return c->mtu > TT_KCP_HEADER && c->mtu <= TT_KCP_MAX_MTU && c->snd_wnd > 0 &&
            c->snd_wnd < INT32_MAX && c->rcv_wnd_first > 0 && c->rcv_wnd >= c->rcv_wnd_first &&
            c->rcv_wnd <= UINT16_MAX && c->resend < INT32_MAX;
 }
@@ -203,8 +203,10 @@ int tt_kcp_next_packet(struct tt_kcp *k, uint64_t now_us, struct tt_kcp_path *pa
     struct packet p = {.g = g, .room = max_packet, .ts = (uint32_t)(now_us / TT_MS)};
 
     *len = 0;
-    if (!tt_kcp_wants_send(k, path))
+    if (!tt_kcp_wants_send(k, path)) {
+        review_probe(k, now_us);
         return TT_E_AGAIN;
+    }
     p.wnd = tt_kcp_receive_wnd(&k->receive);
     add_acks(k, &p);
     add_probes(k, &p);
@@ -247,7 +249,7 @@ static void take_ack(struct tt_kcp *k, const struct tt_kcp_header *h, uint64_t n
         made->sample_path = path;
         made->sample_us = sample_us;
     }
-    tt_kcp_send_ack(&k->send, h->sn, now_us);
+    tt_kcp_send_ack(&k->send, h->sn, h->ts, now_us);
 }
 
 static int take_segment(struct tt_kcp *k, const struct tt_kcp_header *h, struct tt_span data,
@@ -287,7 +289,7 @@ static int take_segments(struct tt_kcp *k, struct tt_span packet, struct tt_slab
             k->stats.wrong_conv++;
             return TT_E_PROTO;
         }
-        if (h.len > packet.len) {
+        if (h.len > packet.len || h.len > tt_slab_capacity(TT_SLAB_LARGE)) {
             k->stats.wrong_len++;
             return TT_E_PROTO;
         }
@@ -364,6 +366,10 @@ void tt_kcp_path_close(struct tt_kcp *k, struct tt_kcp_path *path)
 
 uint64_t tt_kcp_deadline(const struct tt_kcp *k)
 {
+    /* Data queued behind a shut window while no clock was at hand: handle_timeout arms the timer.
+     */
+    if (k->probe_wait_us == 0 && window_is_shut(k))
+        return 0;
     return tt_min_u64(tt_kcp_send_deadline(&k->send), k->probe_at_us);
 }
 

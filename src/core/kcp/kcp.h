@@ -31,9 +31,12 @@
 #define TT_KCP_DEFAULT_MTU 1400u
 #define TT_KCP_UNLIMITED   UINT32_MAX
 
+/* A segment must fit into a large slab. */
+#define TT_KCP_MAX_MTU (TT_SLAB_LARGE_BYTES - (uint32_t)sizeof(struct tt_slab) + TT_KCP_HEADER)
+
 struct tt_kcp_config {
     uint32_t conv;
-    uint32_t mtu;           /* a segment with its header, 25..65535 bytes; fixed for life */
+    uint32_t mtu;           /* a segment with its header, 25..TT_KCP_MAX_MTU; fixed */
     bool stream;            /* stream mode; always on in a session */
     bool nodelay;           /* least timeout 30 ms instead of 100 ms, faster backoff */
     uint32_t interval_ms;   /* how late the peer's acks may be; clamped to 10..5000 (K-37) */
@@ -52,7 +55,7 @@ struct tt_kcp_stats {
     uint64_t packets_out, segments_out; /* segments of every kind */
     uint64_t short_packets;             /* under 24 bytes (K-8) */
     uint64_t wrong_conv;                /* packets that stopped there (K-9) */
-    uint64_t wrong_len;                 /* (K-10) */
+    uint64_t wrong_len;                 /* (K-10), or longer than any slab */
     uint64_t wrong_cmd;                 /* (K-11) */
     uint64_t wrong_una;                 /* headers that acknowledged what was never sent */
 };
@@ -150,6 +153,9 @@ void tt_kcp_path_close(struct tt_kcp *k, struct tt_kcp_path *path);
 
 /* --- time --- */
 
+/* When tt_kcp_handle_timeout must be called, TT_NEVER, or 0: at once. After that call it lies in
+ * the future.
+ */
 uint64_t tt_kcp_deadline(const struct tt_kcp *k);
 void tt_kcp_handle_timeout(struct tt_kcp *k, uint64_t now_us);
 

@@ -30,8 +30,15 @@ static void number_fragments(struct tt_kcp_send *s, uint32_t first)
         tt_kcp_send_at(s, sn)->frg = (uint8_t)(s->end - 1 - sn);
 }
 
-static void unqueue(struct tt_kcp_send *s, uint32_t first)
+/* Takes back what was queued since `first` was the end, and what was joined to the segment before
+ * it, which had `len` bytes. */
+static void unqueue(struct tt_kcp_send *s, uint32_t first, uint16_t len)
 {
+    if (first != s->nxt) {
+        struct tt_kcp_out *last = tt_kcp_send_at(s, first - 1);
+        s->queued_bytes -= (uint32_t)(last->len - len);
+        last->len = len;
+    }
     while (s->end != first) {
         struct tt_kcp_out *out = tt_kcp_send_at(s, --s->end);
         s->queued_bytes -= out->len;
@@ -52,6 +59,7 @@ int tt_kcp_send_message(struct tt_kcp *k, struct tt_span message)
 {
     struct tt_kcp_send *s = &k->send;
     const uint32_t first = s->end;
+    const uint16_t last_len = first == s->nxt ? 0 : tt_kcp_send_at(s, first - 1)->len;
     int err = TT_OK;
 
     if (message.len == 0)
@@ -63,11 +71,9 @@ int tt_kcp_send_message(struct tt_kcp *k, struct tt_span message)
         err = push_piece(k, tt_span_of(message.ptr, n));
         tt_span_skip(&message, n);
     }
-    if (s->stream)
-        return err;
     if (err)
-        unqueue(s, first);
-    else
+        unqueue(s, first, last_len);
+    else if (!s->stream)
         number_fragments(s, first);
     return err;
 }

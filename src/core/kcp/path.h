@@ -28,10 +28,10 @@ struct tt_kcp_path {
     uint64_t progress_us; /* when something sent here was last acknowledged, or the path opened */
     uint32_t next_tx;     /* number of the next transmission on this path */
     uint32_t acked_tx;    /* the latest transmission known to have arrived; next_tx - 1 at most */
-    bool any_acked;
-    uint32_t allowance; /* most segments that may fly on it; grows as acks come */
-    uint32_t backoff;   /* timeouts in a row */
-    bool ordered;       /* the carrier keeps the order: a hole is a loss, not a delay */
+    bool any_acked;       /* acked_tx has a meaning */
+    uint32_t allowance;   /* most segments that may fly on it; grows as acks come */
+    uint32_t backoff;     /* timeouts in a row */
+    bool ordered;         /* the carrier keeps the order: a hole is a loss, not a delay */
 };
 
 #endif

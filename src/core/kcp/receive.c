@@ -67,6 +67,7 @@ static bool copy_in(struct tt_kcp_receive *r, struct tt_kcp_in *in, struct tt_sp
         return false;
     in->data = slab->data + slab->used;
     in->slab = tt_slab_ref(slab);
+    in->borrowed = false;
     tt_slab_charge(slab, r->account);
     if (data.len > 0)
         memcpy(slab->data + slab->used, data.ptr, data.len);
@@ -84,6 +85,7 @@ static bool keep(struct tt_kcp_receive *r, struct tt_kcp_in *in, uint32_t sn, st
         return copy_in(r, in, data);
     in->data = data.ptr;
     in->slab = tt_slab_ref(slab);
+    in->borrowed = true;
     return true;
 }
 
@@ -120,7 +122,7 @@ static void grow_window(struct tt_kcp_receive *r)
 
 static void advance_in_order(struct tt_kcp_receive *r)
 {
-    while (r->nxt != r->top && r->nxt != r->edge) {
+    while (r->nxt != r->top) {
         struct tt_kcp_in *in = tt_kcp_receive_at(r, r->nxt);
         if (!in->held)
             return;
@@ -219,7 +221,6 @@ struct tt_slab *tt_kcp_receive_take(struct tt_kcp_receive *r)
     in->slab = NULL;
     r->read++;
     move_edge(r);
-    advance_in_order(r); /* the edge may have held back what was there already */
     return slab;
 }
 
@@ -244,6 +245,8 @@ static bool settle_one(struct tt_kcp_receive *r, uint32_t sn)
     struct tt_kcp_in *in = tt_kcp_receive_at(r, sn);
     struct tt_slab *borrowed = in->slab;
 
+    if (!in->borrowed)
+        return true;
     if (!copy_in(r, in, tt_span_of(in->data, in->len)))
         return false;
     tt_slab_unref(borrowed);

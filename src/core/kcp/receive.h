@@ -29,6 +29,7 @@ struct tt_kcp_in {
     uint16_t len;
     uint8_t frg;
     bool held;
+    bool borrowed; /* slab is the packet's own, not memory that we keep */
 };
 
 /* An acknowledgement that is owed. */
@@ -85,7 +86,8 @@ struct tt_slab *tt_kcp_receive_take(struct tt_kcp_receive *r);
 
 /* The packet is over, its slab may be read over or be kept for few bytes: what was not taken is
  * copied. Returns 0 or TT_E_NOMEM: what could not be kept was forgotten as if it had never come,
- * and since no header has left meanwhile, the peer will send it again.
+ * and since no header has left meanwhile, the peer will send it again. What lies in our own memory
+ * already may have been acknowledged long ago: it is never forgotten.
  */
 int tt_kcp_receive_settle(struct tt_kcp_receive *r);
 

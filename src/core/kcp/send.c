@@ -148,17 +148,22 @@ out:
 
 /* --- sending --- */
 
-uint32_t tt_kcp_send_room(const struct tt_kcp_send *s)
+/* Segments that may be in flight, by every window (K-25). */
+static uint32_t effective_window(const struct tt_kcp_send *s)
 {
-    uint32_t window = s->window;
+    uint32_t window = s->edge - s->una;
+    if (s->window < window)
+        window = s->window;
     if (s->cwnd.enabled && s->cwnd.segments < window)
         window = s->cwnd.segments;
+    return window;
+}
+
+uint32_t tt_kcp_send_room(const struct tt_kcp_send *s)
+{
     const uint32_t in_flight = s->nxt - s->una;
-    const uint32_t own = in_flight < window ? window - in_flight : 0;
-    const int32_t peer = tt_seq_diff(s->edge, s->nxt);
-    if (peer <= 0)
-        return 0;
-    return own < (uint32_t)peer ? own : (uint32_t)peer;
+    const uint32_t window = effective_window(s);
+    return in_flight < window ? window - in_flight : 0;
 }
 
 bool tt_kcp_send_ready(const struct tt_kcp_send *s, const struct tt_kcp_path *path)
@@ -189,6 +194,7 @@ void tt_kcp_send_sent(struct tt_kcp_send *s, struct tt_kcp_path *path, struct tt
     out->sent_us = now_us;
     out->ts = (uint32_t)(now_us / TT_MS);
     out->tx = path->next_tx++;
+    out->sent_again = out->sent_before;
     out->sent_before = true;
     if (path->flying.count == 0)
         path->progress_us = now_us; /* the timer runs only while something is outstanding */
@@ -199,12 +205,17 @@ void tt_kcp_send_sent(struct tt_kcp_send *s, struct tt_kcp_path *path, struct tt
 
 /* --- acknowledgements --- */
 
-/* Something sent on the path has arrived: all that R-17 and the timer want to know. */
-static void note_arrival(struct tt_kcp_path *path, const struct tt_kcp_out *out, uint64_t now_us)
+/* Something sent on the path has arrived: all that R-17 and the timer want to know. Only if it was
+ * surely the last copy does it say that what left before it is late: an earlier copy, or one that
+ * took another path, would make losses of all that is in flight (K-31).
+ */
+static void note_arrival(struct tt_kcp_path *path, const struct tt_kcp_out *out, bool last_copy,
+                         uint64_t now_us)
 {
-    if (!path->any_acked || tt_seq_before(path->acked_tx, out->tx))
+    if (last_copy && (!path->any_acked || tt_seq_before(path->acked_tx, out->tx))) {
         path->acked_tx = out->tx;
-    path->any_acked = true;
+        path->any_acked = true;
+    }
     path->progress_us = now_us;
     path->backoff = 0;
     if (path->allowance != UNLIMITED)
@@ -217,10 +228,11 @@ static void take_off_path(struct tt_kcp_send *s, struct tt_kcp_out *out, uint32_
     out->path->flying_bytes -= out->len;
 }
 
-static void settle(struct tt_kcp_send *s, struct tt_kcp_out *out, uint32_t sn, uint64_t now_us)
+static void settle(struct tt_kcp_send *s, struct tt_kcp_out *out, uint32_t sn, bool last_copy,
+                   uint64_t now_us)
 {
     if (out->state == TT_KCP_FLYING) {
-        note_arrival(out->path, out, now_us);
+        note_arrival(out->path, out, last_copy, now_us);
         take_off_path(s, out, sn);
     } else if (out->state == TT_KCP_LOST) {
         queue_remove(s, &s->lost, out, sn);
@@ -237,14 +249,15 @@ bool tt_kcp_send_una(struct tt_kcp_send *s, uint32_t una, uint16_t wnd, uint64_t
      */
     if (tt_seq_diff(una, s->nxt) > 0)
         return false;
-    if (tt_seq_before(s->edge, una + wnd))
+    /* Both as seen from nxt, which lies between them: a header may be of any age. */
+    if (tt_seq_diff(una + wnd, s->nxt) > tt_seq_diff(s->edge, s->nxt))
         s->edge = una + wnd;
     if (tt_seq_diff(una, s->una) <= 0)
         return false;
     while (s->una != una) {
         struct tt_kcp_out *out = tt_kcp_send_at(s, s->una);
         if (out->state != TT_KCP_ACKED)
-            settle(s, out, s->una, now_us);
+            settle(s, out, s->una, !out->sent_again, now_us);
         s->acked_bytes += out->len;
         s->una++;
     }
@@ -273,11 +286,11 @@ bool tt_kcp_send_sample(const struct tt_kcp_send *s, uint32_t sn, uint32_t ts, u
     return true;
 }
 
-void tt_kcp_send_ack(struct tt_kcp_send *s, uint32_t sn, uint64_t now_us)
+void tt_kcp_send_ack(struct tt_kcp_send *s, uint32_t sn, uint32_t ts, uint64_t now_us)
 {
     struct tt_kcp_out *out = find_unacked(s, sn);
     if (out)
-        settle(s, out, sn, now_us);
+        settle(s, out, sn, !out->sent_again || out->ts == ts, now_us);
 }
 
 /* --- losses --- */
@@ -394,5 +407,5 @@ void tt_kcp_send_handle_timeout(struct tt_kcp_send *s, uint64_t now_us)
         any |= path_timeout(s, TT_CONTAINER_OF(node, struct tt_kcp_path, node), now_us);
     }
     if (any)
-        tt_kcp_cwnd_timeout(&s->cwnd, s->mss, s->cwnd.segments);
+        tt_kcp_cwnd_timeout(&s->cwnd, s->mss, effective_window(s));
 }

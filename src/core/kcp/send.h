@@ -45,7 +45,8 @@ struct tt_kcp_out {
     uint16_t len;
     uint8_t frg;
     uint8_t state;
-    bool sent_before;
+    bool sent_before; /* at least once */
+    bool sent_again;  /* more than once: una alone does not say which copy arrived */
 };
 
 struct tt_kcp_send {
@@ -105,12 +106,12 @@ void tt_kcp_send_sent(struct tt_kcp_send *s, struct tt_kcp_path *path, struct tt
 /* A header of the peer said una and wnd. Returns whether una moved. */
 bool tt_kcp_send_una(struct tt_kcp_send *s, uint32_t una, uint16_t wnd, uint64_t now_us);
 
-/* An ACK for one segment; ts as it came back. Called before una of the same header is applied.
- * out: a round-trip sample belongs to *path when true is returned.
+/* An ACK for one segment; ts as it came back. Both are called before una of the same header is
+ * applied. sample: a round-trip sample belongs to *path when true is returned.
  */
 bool tt_kcp_send_sample(const struct tt_kcp_send *s, uint32_t sn, uint32_t ts, uint64_t now_us,
                         struct tt_kcp_path **path, uint64_t *sample_us);
-void tt_kcp_send_ack(struct tt_kcp_send *s, uint32_t sn, uint64_t now_us);
+void tt_kcp_send_ack(struct tt_kcp_send *s, uint32_t sn, uint32_t ts, uint64_t now_us);
 
 /* All headers of a packet are applied: what was overtaken on its path is lost. */
 void tt_kcp_send_detect_losses(struct tt_kcp_send *s);
