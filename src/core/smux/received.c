@@ -31,10 +31,9 @@ static bool many_small(const struct tt_smux_received *r, size_t len)
     return r->count >= MANY_PIECES && len < SMALL_PIECE;
 }
 
-static bool may_refer(const struct tt_smux *m, const struct tt_smux_received *r, size_t len,
-                      const struct tt_slab *slab)
+static bool may_refer(const struct tt_smux *m, const struct tt_slab *slab)
 {
-    if (!slab || slab->transient || many_small(r, len))
+    if (!slab || slab->transient)
         return false;
     return m->config.account->bytes / MOST_OVERHEAD_FACTOR <=
            stored_bytes(m) + MOST_OVERHEAD_BYTES / MOST_OVERHEAD_FACTOR;
@@ -81,11 +80,11 @@ static int ensure_room(struct tt_smux *m, struct tt_slab **home, size_t bytes)
     return TT_OK;
 }
 
-/* Copies as much as fits into one slab; *stored says how much. */
-static int add_copy(struct tt_smux *m, struct tt_smux_received *r, struct tt_span bytes,
+/* Copies as much as fits into one slab, the stream's own or the session's; *stored says how much.
+ */
+static int add_copy(struct tt_smux *m, struct tt_smux_received *r, struct tt_span bytes, bool own,
                     size_t *stored)
 {
-    const bool own = many_small(r, bytes.len);
     struct tt_slab **home = own ? &r->own : &m->compact;
     int err = ensure_room(m, home, own ? r->bytes : stored_bytes(m) + bytes.len);
     if (err)
@@ -100,26 +99,24 @@ static int add_copy(struct tt_smux *m, struct tt_smux_received *r, struct tt_spa
     memcpy(copy, bytes.ptr, n);
     slab->used += (uint32_t)n;
     m->stats.copied_bytes += n;
-    *stored = n;
+    *stored += n;
     return TT_OK;
 }
 
 int tt_smux_received_add(struct tt_smux *m, struct tt_smux_received *r, struct tt_span bytes,
                          struct tt_slab *slab, size_t *stored)
 {
-    const size_t len = bytes.len;
+    const bool own = many_small(r, bytes.len);
     int err = TT_OK;
 
-    while (bytes.len > 0 && !err) {
-        size_t n = bytes.len;
-        if (may_refer(m, r, n, slab))
-            err = add_piece(m, r, bytes.ptr, n, slab);
-        else
-            err = add_copy(m, r, bytes, &n);
-        if (!err)
-            tt_span_skip(&bytes, n);
+    *stored = 0;
+    if (!own && may_refer(m, slab)) {
+        err = add_piece(m, r, bytes.ptr, bytes.len, slab);
+        *stored = err ? 0 : bytes.len;
+        return err;
     }
-    *stored = len - bytes.len;
+    while (*stored < bytes.len && !err)
+        err = add_copy(m, r, tt_span_of(bytes.ptr + *stored, bytes.len - *stored), own, stored);
     return err;
 }
 

@@ -30,7 +30,9 @@ static void learn_version(struct tt_smux *m, uint8_t version)
 
 static int check_version(struct tt_smux *m, uint8_t version)
 {
-    if (m->version == 0 && (version == 1 || version == 2))
+    if (version != 1 && version != 2)
+        return TT_E_VERSION;
+    if (m->version == 0)
         learn_version(m, version);
     return version == m->version ? TT_OK : TT_E_VERSION;
 }

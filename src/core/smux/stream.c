@@ -153,10 +153,13 @@ void tt_smux_stream_update_sending(struct tt_smux_stream *s)
 
 void tt_smux_stream_consumed(struct tt_smux_stream *s, size_t len)
 {
+    const uint32_t buffer_bytes = s->m->config.max_stream_buffer;
+
     if (len == 0 || s->m->version != 2)
         return;
-    const bool due =
-        tt_smux_receive_window_consume(&s->receive_window, len, s->m->config.max_stream_buffer);
+    const bool due = s->closed
+                         ? tt_smux_receive_window_discard(&s->receive_window, len, buffer_bytes)
+                         : tt_smux_receive_window_read(&s->receive_window, len, buffer_bytes);
     if (due && !tt_smux_stream_peer_has_ended(s))
         tt_smux_stream_make_due(s, TT_SMUX_DUE_UPD);
 }

@@ -39,12 +39,25 @@ int tt_smux_receive_window_take(struct tt_smux_receive_window *w, uint32_t len)
     return TT_OK;
 }
 
-bool tt_smux_receive_window_consume(struct tt_smux_receive_window *w, uint64_t len,
-                                    uint32_t buffer_bytes)
+static uint64_t since_offer_bytes(const struct tt_smux_receive_window *w)
+{
+    return w->consumed_bytes - w->offered_at_bytes;
+}
+
+bool tt_smux_receive_window_read(struct tt_smux_receive_window *w, uint64_t len,
+                                 uint32_t buffer_bytes)
 {
     const bool first = w->consumed_bytes == 0;
     w->consumed_bytes += len;
-    return first || w->consumed_bytes - w->offered_at_bytes >= buffer_bytes / 2;
+    return first || since_offer_bytes(w) >= buffer_bytes / 2;
+}
+
+bool tt_smux_receive_window_discard(struct tt_smux_receive_window *w, uint64_t len,
+                                    uint32_t buffer_bytes)
+{
+    w->consumed_bytes += len;
+    return since_offer_bytes(w) >=
+           (buffer_bytes < TT_SMUX_INITIAL_WINDOW ? buffer_bytes : TT_SMUX_INITIAL_WINDOW) / 2;
 }
 
 void tt_smux_receive_window_widen(struct tt_smux_receive_window *w, uint32_t window_bytes)

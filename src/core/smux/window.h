@@ -43,10 +43,17 @@ void tt_smux_receive_window_init(struct tt_smux_receive_window *w, uint32_t wind
  */
 int tt_smux_receive_window_take(struct tt_smux_receive_window *w, uint32_t len);
 
-/* Counts len > 0 bytes that are read, or thrown away. True: a UPD is due: these are the first
- * (S-25), or half of buffer_bytes was consumed since the last (S-26).
+/* Counts len > 0 bytes that are read. True: a UPD is due: these are the first (S-25), or half of
+ * buffer_bytes was consumed since the last (S-26).
  */
-bool tt_smux_receive_window_consume(struct tt_smux_receive_window *w, uint64_t len,
+bool tt_smux_receive_window_read(struct tt_smux_receive_window *w, uint64_t len,
+                                 uint32_t buffer_bytes);
+
+/* The same for bytes that are thrown away, of a stream that was closed: no UPD for the first of
+ * them, but always before the peer, which may know of TT_SMUX_INITIAL_WINDOW alone, has used its
+ * window up.
+ */
+bool tt_smux_receive_window_discard(struct tt_smux_receive_window *w, uint64_t len,
                                     uint32_t buffer_bytes);
 
 /* From now on UPDs say at least window_bytes (below 2^31). */
