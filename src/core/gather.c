@@ -47,6 +47,24 @@ void tt_gather_payload(struct tt_gather *g, const uint8_t *data, size_t len, str
     g->bytes += len;
 }
 
+struct tt_gather_mark tt_gather_mark(const struct tt_gather *g)
+{
+    return (struct tt_gather_mark){.count = g->count,
+                                   .headers_used = g->headers_used,
+                                   .last_len = g->count > 0 ? g->spans[g->count - 1].len : 0,
+                                   .bytes = g->bytes};
+}
+
+void tt_gather_rewind(struct tt_gather *g, const struct tt_gather_mark *mark)
+{
+    assert(!g->kept);
+    g->count = mark->count;
+    g->headers_used = mark->headers_used;
+    g->bytes = mark->bytes;
+    if (g->count > 0)
+        g->spans[g->count - 1].len = mark->last_len;
+}
+
 void tt_gather_advance(struct tt_gather *g, size_t n)
 {
     assert(n <= g->bytes);

@@ -45,6 +45,16 @@ uint8_t *tt_gather_header(struct tt_gather *g, uint32_t n);
 /* Adds payload that lies in owner. */
 void tt_gather_payload(struct tt_gather *g, const uint8_t *data, size_t len, struct tt_slab *owner);
 
+/* To take back what was added since: a packet that turned out empty. */
+struct tt_gather_mark {
+    uint32_t count;
+    uint32_t headers_used;
+    size_t last_len; /* of the last span, to which a header may have been joined */
+    size_t bytes;
+};
+struct tt_gather_mark tt_gather_mark(const struct tt_gather *g);
+void tt_gather_rewind(struct tt_gather *g, const struct tt_gather_mark *mark);
+
 /* n bytes have been written: forgets them. */
 void tt_gather_advance(struct tt_gather *g, size_t n);
 

@@ -219,6 +219,7 @@ struct tt_slab *tt_kcp_receive_take(struct tt_kcp_receive *r)
     assert(r->read != r->nxt);
     in->held = false;
     in->slab = NULL;
+    r->taken_bytes += in->len;
     r->read++;
     move_edge(r);
     return slab;

@@ -53,7 +53,8 @@ struct tt_kcp_receive {
     uint32_t window;         /* segments, now */
     uint32_t window_max;     /* segments, configured */
     uint32_t held_ahead;     /* out of order */
-    uint64_t delivered;      /* segments ever taken in order */
+    uint64_t delivered;      /* segments ever put in order */
+    uint64_t taken_bytes;    /* of segments that were taken */
     struct tt_slab *compact; /* out-of-order segments are copied here */
     struct tt_ring acks;     /* of struct tt_kcp_owed, for what came out of order */
     uint32_t ack_first, ack_count;

@@ -255,6 +255,9 @@ int tt_smux_peek(struct tt_smux_stream *s, struct tt_span *spans, size_t *count)
 /* len bytes of what was peeked are done with; len is at most what is there. */
 void tt_smux_consume(struct tt_smux_stream *s, size_t len);
 
+/* Reports again what tt_smux_next_event may have reported before somebody listened. */
+void tt_smux_report_again(struct tt_smux_stream *s, unsigned events);
+
 /* Bytes that wait to be read. */
 size_t tt_smux_readable_bytes(const struct tt_smux_stream *s);
 

@@ -178,3 +178,8 @@ size_t tt_smux_unsent_bytes(const struct tt_smux_stream *s)
 {
     return s->unsent.bytes;
 }
+
+void tt_smux_report_again(struct tt_smux_stream *s, unsigned events)
+{
+    tt_smux_stream_report(s, events);
+}

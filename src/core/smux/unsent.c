@@ -158,7 +158,8 @@ int tt_smux_unsent_append(struct tt_smux *m, struct tt_smux_unsent *u, const uin
     uint32_t done = 0;
     while (done < len) {
         const uint32_t left = len - done;
-        const uint32_t least = min_u32(left, LEAST_FRAME);
+        /* The last frame takes whatever goes in: it may be 64672 bytes of a KCP packet exactly. */
+        const uint32_t least = growth(m, last_frame(u)) > 0 ? 1 : LEAST_FRAME;
         if (tt_smux_unsent_reserve(m, u, class_for(waiting + left), least, left) != TT_OK)
             break;
         const uint32_t n = u->room.len;

@@ -1,0 +1,181 @@
+/* The server of an echo system over plain TCP: what comes on a connection goes back on it.
+ *
+ * Read it beside ../turbotunnel/server.c:
+ *     diff examples/plain/server.c examples/turbotunnel/server.c
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define BUFFER_BYTES 65536
+
+static const char usage[] = "Usage: server [OPTION]... ADDR:PORT\n"
+                            "Listens on ADDR:PORT (port 0: any; the first line on standard error\n"
+                            "says which) and sends back whatever comes.\n"
+                            "\n"
+                            "      --help       show this\n"
+                            "      --version    show the version\n";
+
+static void ended(int signal_number)
+{
+    (void)signal_number;
+    _exit(0);
+}
+
+static void start_thread(void *(*run)(void *), void *arg)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, run, arg)) {
+        fputs("server: start a thread: no resources\n", stderr);
+        exit(1);
+    }
+    pthread_detach(thread);
+}
+
+static int write_all(int fd, const char *data, size_t len)
+{
+    while (len > 0) {
+        const ssize_t n = write(fd, data, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        data += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+static void *handle_connection(void *arg)
+{
+    const int conn = (int)(intptr_t)arg;
+    char buf[BUFFER_BYTES];
+    ssize_t n;
+
+    while ((n = read(conn, buf, sizeof buf)) > 0 || (n < 0 && errno == EINTR)) {
+        if (n > 0 && write_all(conn, buf, (size_t)n))
+            break;
+    }
+    close(conn);
+    return NULL;
+}
+
+static int accept_connections(int listener)
+{
+    for (;;) {
+        const int conn = accept(listener, NULL, NULL);
+        if (conn >= 0) {
+            start_thread(handle_connection, (void *)(intptr_t)conn);
+        } else if (errno != EINTR && errno != ECONNABORTED) {
+            fprintf(stderr, "server: accept: %s\n", strerror(errno));
+            return 1;
+        }
+    }
+}
+
+/* "127.0.0.1:80", "[::1]:80", "name:80": splits it at the last colon, in place. */
+static int split_address(char *address, char **host, char **port)
+{
+    char *colon = strrchr(address, ':');
+    if (!colon || colon[1] == '\0')
+        return -1;
+    *colon = '\0';
+    *host = address;
+    *port = colon + 1;
+    if (address[0] == '[' && colon[-1] == ']') {
+        colon[-1] = '\0';
+        *host = address + 1;
+    }
+    return 0;
+}
+
+static void print_address(int listener)
+{
+    struct sockaddr_storage bound;
+    socklen_t len = sizeof bound;
+    char host[NI_MAXHOST];
+    char port[NI_MAXSERV];
+
+    getsockname(listener, (struct sockaddr *)&bound, &len);
+    getnameinfo((struct sockaddr *)&bound, len, host, sizeof host, port, sizeof port,
+                NI_NUMERICHOST | NI_NUMERICSERV);
+    fprintf(stderr, bound.ss_family == AF_INET6 ? "listening on [%s]:%s\n" : "listening on %s:%s\n",
+            host, port);
+}
+
+static int listen_on(const char *address)
+{
+    char copy[256];
+    char *host = NULL;
+    char *port = NULL;
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    struct addrinfo *found;
+
+    if (snprintf(copy, sizeof copy, "%s", address) >= (int)sizeof copy ||
+        split_address(copy, &host, &port)) {
+        fprintf(stderr, "server: address '%s': write HOST:PORT, or [IPv6]:PORT\n", address);
+        exit(2);
+    }
+    const int err = getaddrinfo(*host ? host : NULL, port, &hints, &found);
+    if (err) {
+        fprintf(stderr, "server: resolve %s: %s\n", address, gai_strerror(err));
+        return -1;
+    }
+    int listener = socket(found->ai_family, found->ai_socktype | SOCK_CLOEXEC, 0);
+    if (listener < 0 || setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) ||
+        bind(listener, found->ai_addr, found->ai_addrlen) || listen(listener, SOMAXCONN)) {
+        fprintf(stderr, "server: listen on %s: %s\n", address, strerror(errno));
+        listener = -1;
+    }
+    freeaddrinfo(found);
+    return listener;
+}
+
+static const char *parse_options(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}};
+    int option;
+
+    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+        switch (option) {
+        case 'h':
+            fputs(usage, stdout);
+            exit(0);
+        case 'V':
+            puts("plain server " TT_VERSION);
+            exit(0);
+        default:
+            fputs("Try 'server --help'.\n", stderr);
+            exit(2);
+        }
+    }
+    if (argc - optind != 1) {
+        fputs("server: one address is needed: ADDR:PORT\nTry 'server --help'.\n", stderr);
+        exit(2);
+    }
+    return argv[optind];
+}
+
+int main(int argc, char **argv)
+{
+    const char *address = parse_options(argc, argv);
+
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGINT, ended);
+    signal(SIGTERM, ended);
+    const int listener = listen_on(address);
+    if (listener < 0)
+        return 1;
+    print_address(listener);
+    return accept_connections(listener);
+}

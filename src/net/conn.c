@@ -1,0 +1,292 @@
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "carrier/tcp.h"
+#include "core/kcp/segment.h"
+#include "net/conn.h"
+
+/* A read of less than this is copied when it must be kept: a large slab is not held for little. */
+#define WORTH_KEEPING_BYTES 16384u
+
+#define READS_A_TURN   4 /* of one connection, before the others get theirs */
+#define BATCHES_A_TURN 8 /* written by one connection, the same */
+#define BATCH_BYTES    (256u << 10)
+
+/* --- the life of a connection --- */
+
+static void free_conn(uv_handle_t *handle)
+{
+    struct tt_conn *c = handle->data;
+    const struct tt_alloc *alloc = c->worker->alloc;
+    alloc->put(alloc->ctx, c);
+}
+
+static void close_poll(struct tt_chore *chore, uint64_t now_us)
+{
+    struct tt_conn *c = TT_CONTAINER_OF(chore, struct tt_conn, arm);
+    (void)now_us;
+    uv_close((uv_handle_t *)&c->poll, free_conn);
+    close(c->fd); /* not before: epoll must forget it first */
+}
+
+void tt_conn_close(struct tt_conn *c)
+{
+    if (!c->open)
+        return;
+    c->open = false;
+    if (c->rest)
+        tt_worker_put_gather(c->worker, c->rest);
+    c->rest = NULL;
+    tt_decap_dispose(&c->decap);
+    tt_list_remove(&c->arm.node);
+    tt_list_remove(&c->idle_node);
+    /* The peer learns of the end now, though the handle is closed by the loop's thread. */
+    (void)shutdown(c->fd, SHUT_RDWR);
+    c->arm.run = close_poll;
+    tt_worker_mark_for_loop(c->worker, &c->arm);
+}
+
+const char *tt_conn_reason(const struct tt_conn *c, int why)
+{
+    if (why == TT_E_SYSTEM)
+        return strerror(c->os_error);
+    return why == TT_OK || why == TT_E_TRUNCATED ? "closed by the other end" : tt_strerror(why);
+}
+
+static int os_failure(struct tt_conn *c, int negative_errno)
+{
+    c->os_error = -negative_errno;
+    return TT_E_SYSTEM;
+}
+
+static void end(struct tt_conn *c, uint64_t now_us, int why)
+{
+    c->owner->ended(c, now_us, why);
+}
+
+static void poll_ready(uv_poll_t *handle, int status, int events);
+
+static void poll_for(struct tt_conn *c, int events)
+{
+    if (c->events == events)
+        return;
+    c->events = events;
+    (void)uv_poll_start(&c->poll, events, poll_ready);
+}
+
+/* What the socket should wake us for; by the loop's thread, since a thread of the program cannot.
+ */
+static void rearm(struct tt_chore *chore, uint64_t now_us)
+{
+    struct tt_conn *c = TT_CONTAINER_OF(chore, struct tt_conn, arm);
+    if (c->broken)
+        end(c, now_us, c->broken);
+    else
+        poll_for(c, UV_READABLE | (c->rest || c->more ? UV_WRITABLE : 0));
+}
+
+int tt_conn_new(struct tt_loop *w, int fd, const struct tt_session_id *id,
+                const struct tt_conn_owner *owner, void *user, struct tt_conn **conn)
+{
+    struct tt_conn *c = w->alloc->get(w->alloc->ctx, sizeof *c);
+    if (!c) {
+        close(fd);
+        return TT_E_NOMEM;
+    }
+    *c = (struct tt_conn){.worker = w, .owner = owner, .user = user, .fd = fd, .open = true};
+    c->arm.run = rearm;
+    (void)tt_decap_init(&c->decap, TT_ENCAP_MAX_PACKET, w->alloc);
+    if (uv_poll_init(&w->uv, &c->poll, fd)) {
+        close(fd);
+        w->alloc->put(w->alloc->ctx, c);
+        return TT_E_SYSTEM;
+    }
+    c->poll.data = c;
+    poll_for(c, UV_READABLE);
+    if (id) {
+        c->rest = tt_worker_get_gather(w);
+        if (!c->rest) {
+            tt_conn_close(c);
+            return TT_E_NOMEM;
+        }
+        memcpy(tt_gather_header(c->rest, TT_SESSION_ID_LEN), id->bytes, TT_SESSION_ID_LEN);
+    } else {
+        c->id_wanted = true;
+    }
+    *conn = c;
+    return TT_OK;
+}
+
+/* --- reading --- */
+
+static void take_id(struct tt_conn *c, struct tt_span *in, uint64_t now_us)
+{
+    size_t n = TT_SESSION_ID_LEN - c->id_have;
+    if (in->len < n)
+        n = in->len;
+    memcpy(c->id.bytes + c->id_have, in->ptr, n);
+    c->id_have = (uint8_t)(c->id_have + n);
+    tt_span_skip(in, n);
+    if (c->id_have < TT_SESSION_ID_LEN)
+        return;
+    c->id_wanted = false;
+    c->owner->identified(c, now_us, &c->id);
+}
+
+static bool lies_in(const struct tt_slab *slab, struct tt_span span)
+{
+    return span.ptr >= slab->data && span.ptr < slab->data + slab->capacity;
+}
+
+/* 0, or why the connection must end. */
+static int take_packets(struct tt_conn *c, struct tt_span in, struct tt_slab *slab, uint64_t now_us)
+{
+    struct tt_span packet;
+    int err = TT_OK;
+
+    if (c->id_wanted)
+        take_id(c, &in, now_us);
+    while (c->open && !c->id_wanted && (err = tt_decap_next(&c->decap, &in, &packet)) == TT_OK)
+        c->owner->packet(c, now_us, packet, lies_in(slab, packet) ? slab : NULL);
+    return err == TT_E_AGAIN ? TT_OK : err;
+}
+
+/* The slab to read into: the one of last time, unless somebody kept bytes of it. */
+static struct tt_slab *read_slab(struct tt_loop *w)
+{
+    if (w->read_slab && w->read_slab->refs > 1) {
+        tt_slab_unref(w->read_slab);
+        w->read_slab = NULL;
+    }
+    if (!w->read_slab)
+        w->read_slab = tt_slab_get(&w->slabs, TT_SLAB_LARGE);
+    if (w->read_slab && w->read_slab->account) {
+        /* Charged for bytes that were taken meanwhile: a fresh one, so that accounts stay right. */
+        tt_slab_unref(w->read_slab);
+        w->read_slab = tt_slab_get(&w->slabs, TT_SLAB_LARGE);
+    }
+    return w->read_slab;
+}
+
+/* One read. 0: there may be more; TT_E_AGAIN: not now; else why the connection ended. */
+static int read_once(struct tt_conn *c, uint64_t now_us)
+{
+    struct tt_slab *slab = read_slab(c->worker);
+    size_t len;
+    if (!slab)
+        return TT_E_NOMEM;
+    int err = tt_tcp_read(c->fd, slab->data, slab->capacity, &len);
+    if (err == -EAGAIN)
+        return TT_E_AGAIN;
+    if (err)
+        return os_failure(c, err);
+    if (len == 0)
+        return c->id_wanted || tt_decap_end(&c->decap) ? TT_E_TRUNCATED : TT_E_END;
+    slab->transient = len < WORTH_KEEPING_BYTES;
+    c->heard_us = now_us;
+    err = take_packets(c, tt_span_of(slab->data, len), slab, now_us);
+    if (err)
+        return err;
+    return len < slab->capacity ? TT_E_AGAIN : TT_OK;
+}
+
+static void read_all(struct tt_conn *c, uint64_t now_us)
+{
+    int err = TT_OK;
+    for (int i = 0; i < READS_A_TURN && c->open && !err; i++)
+        err = read_once(c, now_us);
+    if (!c->open)
+        return;
+    c->owner->input_done(c, now_us);
+    if (err && err != TT_E_AGAIN)
+        end(c, now_us, err == TT_E_END ? TT_OK : err);
+}
+
+/* --- writing --- */
+
+static int write_batch(struct tt_conn *c, struct tt_gather *g, bool *full)
+{
+    int err = tt_tcp_write(c->fd, g, full);
+    if (err || g->bytes == 0) {
+        tt_worker_put_gather(c->worker, g);
+        return err ? os_failure(c, err) : TT_OK;
+    }
+    tt_gather_keep(g);
+    c->rest = g;
+    return TT_OK;
+}
+
+/* Adds one packet with its length in front. false: there is none, or no room. */
+static bool add_packet(struct tt_conn *c, struct tt_gather *g, uint64_t now_us)
+{
+    uint32_t len;
+    if (!c->owner->wants_send(c) || !tt_gather_has_room(g, TT_ENCAP_HEADER + TT_KCP_HEADER))
+        return false;
+    const struct tt_gather_mark mark = tt_gather_mark(g);
+    uint8_t *prefix = tt_gather_header(g, TT_ENCAP_HEADER);
+    if (c->owner->next_packet(c, now_us, g, &len)) {
+        tt_gather_rewind(g, &mark);
+        return false;
+    }
+    tt_encap_header(prefix, (uint16_t)len);
+    return true;
+}
+
+static int flush_batch(struct tt_conn *c, uint64_t now_us, bool *done)
+{
+    struct tt_gather *g = tt_worker_get_gather(c->worker);
+    bool full = false;
+    if (!g)
+        return TT_E_NOMEM;
+    while (g->bytes < BATCH_BYTES && add_packet(c, g, now_us))
+        continue;
+    if (g->bytes == 0) {
+        tt_worker_put_gather(c->worker, g);
+        *done = true;
+        return TT_OK;
+    }
+    int err = write_batch(c, g, &full);
+    *done = full || c->rest;
+    return err;
+}
+
+static int flush_rest(struct tt_conn *c, bool *full)
+{
+    struct tt_gather *g = c->rest;
+    c->rest = NULL;
+    return write_batch(c, g, full);
+}
+
+void tt_conn_flush(struct tt_conn *c, uint64_t now_us)
+{
+    bool done = false;
+    int err = TT_OK;
+
+    if (!c->open || c->broken || c->events & UV_WRITABLE)
+        return; /* or the socket will say when it takes more */
+    if (c->rest)
+        err = flush_rest(c, &done);
+    for (int i = 0; i < BATCHES_A_TURN && !err && !done && !c->rest; i++)
+        err = flush_batch(c, now_us, &done);
+    c->broken = err;
+    c->more = !err && !done && !c->rest;
+    if (err || c->rest || c->more)
+        tt_worker_mark_for_loop(c->worker, &c->arm);
+}
+
+static void poll_ready(uv_poll_t *handle, int status, int events)
+{
+    struct tt_conn *c = handle->data;
+    tt_worker_turn(c->worker);
+    const uint64_t now_us = tt_worker_now_us();
+    if (status < 0)
+        events |= UV_READABLE; /* the read says what it is */
+    if (c->open && events & UV_WRITABLE) {
+        poll_for(c, UV_READABLE);
+        tt_conn_flush(c, now_us);
+    }
+    if (c->open && events & UV_READABLE)
+        read_all(c, now_us);
+}

@@ -1,0 +1,292 @@
+#include <assert.h>
+#include <string.h>
+
+#include "net/address.h"
+#include "net/conn.h"
+#include "net/session.h"
+
+void tt_session_init(struct tt_session *s, struct tt_loop *w, struct tt_endpoint *e,
+                     const struct tt_session_side *side, uint64_t linger_us)
+{
+    *s = (struct tt_session){.worker = w, .endpoint = e, .side = side, .linger_us = linger_us};
+    tt_list_init(&s->streams);
+    tt_list_init(&s->accept_waiters);
+    tt_list_init(&s->change_waiters);
+    tt_session_id_format(s->id_text, &e->config.id);
+}
+
+void tt_session_touch(struct tt_session *s)
+{
+    s->side->touch(s, tt_worker_now_us());
+}
+
+int tt_session_error(const struct tt_session *s)
+{
+    return s->endpoint->error;
+}
+
+/* --- streams --- */
+
+static int wrap(struct tt_session *s, struct tt_smux_stream *smux, struct tt_stream **stream)
+{
+    const struct tt_alloc *alloc = s->worker->alloc;
+    struct tt_stream *st = alloc->get(alloc->ctx, sizeof *st);
+    if (!st) {
+        tt_smux_close(smux);
+        return TT_E_NOMEM;
+    }
+    *st = (struct tt_stream){.session = s, .smux = smux};
+    tt_list_init(&st->readers);
+    tt_list_init(&st->writers);
+    tt_list_push_back(&s->streams, &st->node);
+    tt_smux_stream_set_user(smux, st);
+    *stream = st;
+    return TT_OK;
+}
+
+static void unwrap(struct tt_stream *st)
+{
+    const struct tt_alloc *alloc = st->session->worker->alloc;
+    assert(tt_list_empty(&st->readers) && tt_list_empty(&st->writers));
+    tt_list_remove(&st->node);
+    tt_smux_stream_set_user(st->smux, NULL);
+    tt_smux_close(st->smux);
+    alloc->put(alloc->ctx, st);
+}
+
+void tt_session_drop_streams(struct tt_session *s)
+{
+    struct tt_list_node *node;
+    while ((node = tt_list_first(&s->streams)) != NULL)
+        unwrap(TT_CONTAINER_OF(node, struct tt_stream, node));
+}
+
+int tt_session_open_stream(struct tt_session *s, struct tt_stream **stream)
+{
+    struct tt_smux_stream *smux;
+    const bool entered = tt_worker_enter(s->worker);
+    int err = tt_session_error(s);
+    if (!err)
+        err = tt_smux_open(&s->endpoint->smux, &smux);
+    if (!err)
+        err = wrap(s, smux, stream);
+    if (!err)
+        tt_session_touch(s);
+    tt_worker_leave(s->worker, entered);
+    return err;
+}
+
+static int accept_one(struct tt_session *s, struct tt_stream **stream)
+{
+    struct tt_smux_stream *smux;
+    int err = tt_smux_accept(&s->endpoint->smux, &smux);
+    if (!err)
+        err = wrap(s, smux, stream);
+    if (!err)
+        tt_session_touch(s); /* input may have stopped for the backlog */
+    return err;
+}
+
+int tt_session_accept_stream(struct tt_session *s, struct tt_stream **stream)
+{
+    int err;
+    if (tt_worker_is_callback(s->worker))
+        return TT_E_INVAL;
+    const bool entered = tt_worker_enter(s->worker);
+    while ((err = accept_one(s, stream)) == TT_E_AGAIN && !tt_session_error(s))
+        (void)tt_worker_wait(s->worker, &s->accept_waiters, TT_NEVER);
+    if (err == TT_E_AGAIN)
+        err = tt_session_error(s);
+    tt_worker_leave(s->worker, entered);
+    return err;
+}
+
+/* --- serving --- */
+
+static void note_delivery(struct tt_session *s, uint64_t now_us)
+{
+    if (s->last_delivery_us && now_us - s->last_delivery_us > s->longest_silence_us)
+        s->longest_silence_us = now_us - s->last_delivery_us;
+    s->last_delivery_us = now_us;
+}
+
+/* One callback at a time: it may close the stream. The other waits in smux, where it is forgotten
+ * with the stream.
+ */
+static void call_back(struct tt_stream *st, unsigned events)
+{
+    if (events & TT_SMUX_WRITABLE && st->callbacks.writable) {
+        tt_smux_report_again(st->smux, events & TT_SMUX_READABLE);
+        st->callbacks.writable(st->callbacks_ctx, st);
+    } else if (events & TT_SMUX_READABLE && st->callbacks.readable) {
+        st->callbacks.readable(st->callbacks_ctx, st);
+    }
+}
+
+static void report_event(struct tt_session *s, struct tt_stream *st, unsigned events,
+                         uint64_t now_us)
+{
+    if (events & TT_SMUX_READABLE) {
+        note_delivery(s, now_us);
+        tt_worker_wake_all(s->worker, &st->readers);
+    }
+    if (events & TT_SMUX_WRITABLE)
+        tt_worker_wake_all(s->worker, &st->writers);
+    call_back(st, events);
+}
+
+static void report_events(struct tt_session *s, uint64_t now_us)
+{
+    struct tt_smux_stream *smux;
+    unsigned events;
+    while (tt_smux_next_event(&s->endpoint->smux, &smux, &events)) {
+        struct tt_stream *st = tt_smux_stream_user(smux);
+        if (st)
+            report_event(s, st, events, now_us);
+    }
+}
+
+static void report_streams_opened(struct tt_session *s)
+{
+    struct tt_stream *st;
+    if (s->endpoint->smux.accept_waiting == 0)
+        return;
+    tt_worker_wake_all(s->worker, &s->accept_waiters);
+    while (s->callbacks.stream_opened && accept_one(s, &st) == TT_OK)
+        s->callbacks.stream_opened(s->callbacks_ctx, s, st);
+}
+
+static void wake_everybody(struct tt_session *s)
+{
+    tt_worker_wake_all(s->worker, &s->accept_waiters);
+    tt_worker_wake_all(s->worker, &s->change_waiters);
+    TT_LIST_FOR_EACH(node, &s->streams)
+    {
+        struct tt_stream *st = TT_CONTAINER_OF(node, struct tt_stream, node);
+        tt_worker_wake_all(s->worker, &st->readers);
+        tt_worker_wake_all(s->worker, &st->writers);
+    }
+}
+
+static const char *hint(const struct tt_session *s, int err)
+{
+    if (!s->endpoint->config.client || tt_endpoint_peer_spoke(s->endpoint))
+        return "";
+    if (err != TT_E_VERSION && err != TT_E_LOST && err != TT_E_TIMEOUT)
+        return "";
+    return s->endpoint->config.smux_version == 1 ? "; the server may speak smux 2: try --smux 2"
+                                                 : "; the server may speak smux 1: try --smux 1";
+}
+
+static void report_end(struct tt_session *s)
+{
+    const int err = tt_session_error(s);
+    if (!err || s->ended_told)
+        return;
+    s->ended_told = true;
+    tt_why(&s->why, "session lost: %s%s", tt_strerror(err), hint(s, err));
+    wake_everybody(s);
+    if (s->callbacks.ended && !s->closing)
+        s->callbacks.ended(s->callbacks_ctx, s, err);
+}
+
+void tt_session_flush(struct tt_endpoint *e, uint64_t now_us)
+{
+    struct tt_list_node *next;
+    for (struct tt_list_node *node = tt_list_first(&e->carriers); node; node = next) {
+        next = tt_list_next(&e->carriers, node);
+        struct tt_carrier *carrier = TT_CONTAINER_OF(node, struct tt_carrier, node);
+        if (tt_endpoint_wants_send(e, carrier))
+            tt_conn_flush(TT_CONTAINER_OF(carrier, struct tt_conn, carrier), now_us);
+    }
+}
+
+void tt_session_serve(struct tt_session *s, uint64_t now_us)
+{
+    report_streams_opened(s);
+    report_events(s, now_us);
+    tt_session_flush(s->endpoint, now_us);
+    if (s->closing && tt_endpoint_settled(s->endpoint))
+        tt_worker_wake_all(s->worker, &s->change_waiters);
+    report_end(s); /* last: the callback may close the session */
+}
+
+/* --- the rest of the public functions --- */
+
+void tt_session_set_callbacks(struct tt_session *s, const struct tt_session_callbacks *callbacks,
+                              void *ctx)
+{
+    const bool entered = tt_worker_enter(s->worker);
+    s->callbacks = callbacks ? *callbacks : (struct tt_session_callbacks){NULL, NULL, NULL};
+    s->callbacks_ctx = ctx;
+    tt_session_touch(s);
+    tt_worker_leave(s->worker, entered);
+}
+
+int tt_session_close(struct tt_session *s)
+{
+    struct tt_loop *w = s->worker;
+    const bool may_wait = !tt_worker_is_callback(w);
+    const bool owns_loop = s->owns_loop;
+    const bool entered = tt_worker_enter(w);
+    s->closing = true;
+    tt_session_drop_streams(s);
+    tt_endpoint_close(s->endpoint);
+    int err = s->side->close(s, may_wait);
+    tt_worker_leave(w, entered);
+    if (owns_loop)
+        tt_loop_free(w);
+    return err;
+}
+
+const char *tt_session_id(const struct tt_session *s)
+{
+    return s->id_text;
+}
+
+const char *tt_session_error_text(struct tt_session *s)
+{
+    const bool entered = tt_worker_enter(s->worker);
+    const char *text = s->why.text;
+    tt_worker_leave(s->worker, entered);
+    return text;
+}
+
+static uint64_t smoothed_rtt_us(const struct tt_endpoint *e)
+{
+    const struct tt_list_node *node = tt_list_last(&e->carriers);
+    return node ? TT_CONTAINER_OF(node, struct tt_carrier, node)->path.rtt.smoothed_us : 0;
+}
+
+void tt_session_get_stats(struct tt_session *s, struct tt_session_stats *stats)
+{
+    const bool entered = tt_worker_enter(s->worker);
+    const struct tt_kcp *k = &s->endpoint->kcp;
+    *stats = (struct tt_session_stats){
+        .connections = s->connections,
+        .dials_failed = s->dials_failed,
+        .packets_sent = k->stats.packets_out,
+        .packets_received = k->stats.packets_in,
+        .bytes_sent = k->send.queued_bytes,
+        .bytes_received = k->receive.taken_bytes,
+        .segments_sent = k->send.transmissions,
+        .retransmits_carrier = k->send.retransmissions[TT_KCP_PATH_DIED],
+        .retransmits_fast = k->send.retransmissions[TT_KCP_FAST],
+        .retransmits_timeout = k->send.retransmissions[TT_KCP_TIMEOUT],
+        .duplicates_received = k->receive.duplicates,
+        .longest_silence_us = s->longest_silence_us,
+        .srtt_us = smoothed_rtt_us(s->endpoint),
+    };
+    tt_worker_leave(s->worker, entered);
+}
+
+/* Here since it needs to know how a stream is wrapped. */
+void tt_stream_close(struct tt_stream *st)
+{
+    struct tt_session *s = st->session;
+    struct tt_loop *w = s->worker;
+    const bool entered = tt_worker_enter(w);
+    unwrap(st);
+    tt_session_touch(s);
+    tt_worker_leave(w, entered);
+}

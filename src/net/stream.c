@@ -1,0 +1,126 @@
+/* The public functions of a stream: straight to its buffers in smux. */
+#include <turbotunnel/stream.h>
+
+#include "net/session.h"
+
+/* --- reading --- */
+
+static int read_some(struct tt_stream *st, void *buf, size_t cap, size_t *len)
+{
+    int err = tt_smux_read(st->smux, buf, cap, len);
+    if (!err)
+        tt_session_touch(st->session); /* a window may have opened */
+    else if (err == TT_E_AGAIN && tt_session_error(st->session))
+        err = tt_session_error(st->session);
+    return err;
+}
+
+int tt_stream_try_read(struct tt_stream *st, void *buf, size_t cap, size_t *len)
+{
+    *len = 0;
+    if (cap == 0)
+        return TT_E_INVAL;
+    const bool entered = tt_worker_enter(st->session->worker);
+    int err = read_some(st, buf, cap, len);
+    tt_worker_leave(st->session->worker, entered);
+    return err;
+}
+
+int tt_stream_read(struct tt_stream *st, void *buf, size_t cap, size_t *len)
+{
+    struct tt_loop *w = st->session->worker;
+    int err;
+
+    *len = 0;
+    if (cap == 0 || tt_worker_is_callback(w))
+        return TT_E_INVAL;
+    const bool entered = tt_worker_enter(w);
+    while ((err = read_some(st, buf, cap, len)) == TT_E_AGAIN)
+        (void)tt_worker_wait(w, &st->readers, TT_NEVER);
+    tt_worker_leave(w, entered);
+    return err;
+}
+
+/* --- writing --- */
+
+static int write_some(struct tt_stream *st, const void *data, size_t len, size_t *taken)
+{
+    int err = tt_session_error(st->session);
+    *taken = 0;
+    if (!err)
+        err = tt_smux_write(st->smux, data, len, taken);
+    if (!err)
+        tt_session_touch(st->session);
+    return err;
+}
+
+int tt_stream_try_write(struct tt_stream *st, const void *data, size_t len, size_t *taken)
+{
+    const bool entered = tt_worker_enter(st->session->worker);
+    int err = write_some(st, data, len, taken);
+    tt_worker_leave(st->session->worker, entered);
+    return err;
+}
+
+int tt_stream_write(struct tt_stream *st, const void *data, size_t len)
+{
+    struct tt_loop *w = st->session->worker;
+    const uint8_t *at = data;
+    int err = TT_OK;
+
+    if (tt_worker_is_callback(w))
+        return TT_E_INVAL;
+    const bool entered = tt_worker_enter(w);
+    while (len > 0 && !err) {
+        size_t taken;
+        err = write_some(st, at, len, &taken);
+        at += taken;
+        len -= taken;
+        if (err == TT_E_FULL) {
+            (void)tt_worker_wait(w, &st->writers, TT_NEVER);
+            err = TT_OK;
+        }
+    }
+    tt_worker_leave(w, entered);
+    return err;
+}
+
+int tt_stream_shutdown(struct tt_stream *st)
+{
+    const bool entered = tt_worker_enter(st->session->worker);
+    int err = tt_session_error(st->session);
+    if (!err)
+        err = tt_smux_shutdown(st->smux);
+    if (!err)
+        tt_session_touch(st->session);
+    tt_worker_leave(st->session->worker, entered);
+    return err;
+}
+
+/* --- callbacks and the rest --- */
+
+void tt_stream_set_callbacks(struct tt_stream *st, const struct tt_stream_callbacks *callbacks,
+                             void *ctx)
+{
+    const bool entered = tt_worker_enter(st->session->worker);
+    st->callbacks = callbacks ? *callbacks : (struct tt_stream_callbacks){NULL, NULL};
+    st->callbacks_ctx = ctx;
+    tt_smux_report_again(st->smux, TT_SMUX_READABLE);
+    tt_session_touch(st->session);
+    tt_worker_leave(st->session->worker, entered);
+}
+
+void tt_stream_set_user(struct tt_stream *st, void *user)
+{
+    st->user = user;
+}
+
+void *tt_stream_user(const struct tt_stream *st)
+{
+    return st->user;
+}
+
+uint32_t tt_stream_id(const struct tt_stream *st)
+{
+    return tt_smux_stream_id(st->smux);
+}

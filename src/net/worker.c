@@ -1,0 +1,418 @@
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "net/worker.h"
+
+#define DEFAULT_MAX_BUFFER_BYTES ((size_t)1 << 30)
+
+/* Its address names the thread. */
+static _Thread_local char this_thread;
+
+static int fill_random(void *ctx, void *out, size_t len)
+{
+    (void)ctx;
+    while (len > 0) {
+        const ssize_t n = getrandom(out, len, 0);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return TT_E_SYSTEM;
+        out = (uint8_t *)out + n;
+        len -= (size_t)n;
+    }
+    return TT_OK;
+}
+
+const struct tt_random tt_worker_random = {fill_random, NULL};
+
+/* --- the lock --- */
+
+static bool has_lock(const struct tt_loop *w)
+{
+    return atomic_load_explicit(&w->owner, memory_order_relaxed) == &this_thread;
+}
+
+static void take_lock(struct tt_loop *w)
+{
+    (void)pthread_mutex_lock(&w->lock);
+    atomic_store_explicit(&w->owner, &this_thread, memory_order_relaxed);
+}
+
+static void release_lock(struct tt_loop *w)
+{
+    atomic_store_explicit(&w->owner, NULL, memory_order_relaxed);
+    (void)pthread_mutex_unlock(&w->lock);
+}
+
+/* --- chores and timers --- */
+
+void tt_worker_mark(struct tt_loop *w, struct tt_chore *chore)
+{
+    if (!tt_list_linked(&chore->node))
+        tt_list_push_back(&w->chores, &chore->node);
+}
+
+void tt_worker_mark_for_loop(struct tt_loop *w, struct tt_chore *chore)
+{
+    if (!tt_list_linked(&chore->node))
+        tt_list_push_back(&w->loop_chores, &chore->node);
+}
+
+static void do_chores(struct tt_list *chores, uint64_t now_us)
+{
+    struct tt_list_node *node;
+    while ((node = tt_list_pop_front(chores)) != NULL) {
+        struct tt_chore *chore = TT_CONTAINER_OF(node, struct tt_chore, node);
+        chore->run(chore, now_us);
+    }
+}
+
+int tt_timer_init(struct tt_loop *w, struct tt_timer *t,
+                  void (*due)(struct tt_timer *timer, uint64_t now_us))
+{
+    t->due = due;
+    return tt_heap_insert(&w->timers, &t->node, TT_NEVER);
+}
+
+void tt_timer_set(struct tt_loop *w, struct tt_timer *t, uint64_t deadline_us)
+{
+    if (t->node.key != deadline_us)
+        tt_heap_update(&w->timers, &t->node, deadline_us);
+}
+
+void tt_timer_dispose(struct tt_loop *w, struct tt_timer *t)
+{
+    tt_heap_remove(&w->timers, &t->node);
+}
+
+static uint64_t next_deadline(const struct tt_loop *w)
+{
+    const struct tt_heap_node *first = tt_heap_peek(&w->timers);
+    return first ? first->key : TT_NEVER;
+}
+
+static void run_due_timers(struct tt_loop *w, uint64_t now_us)
+{
+    while (next_deadline(w) <= now_us) {
+        struct tt_timer *t = TT_CONTAINER_OF(tt_heap_peek(&w->timers), struct tt_timer, node);
+        tt_heap_update(&w->timers, &t->node, TT_NEVER);
+        t->due(t, now_us);
+    }
+}
+
+static void timer_fired(uv_timer_t *handle)
+{
+    struct tt_loop *w = handle->data;
+    tt_worker_turn(w);
+    w->armed_us = TT_NEVER;
+}
+
+/* One uv timer for all. It is moved earlier at once, later only when it fires: deadlines are mostly
+ * put off, again and again.
+ */
+static void arm_timer(struct tt_loop *w, uint64_t now_us)
+{
+    const uint64_t deadline_us = next_deadline(w);
+    if (deadline_us >= w->armed_us)
+        return;
+    const uint64_t wait_us = deadline_us > now_us ? deadline_us - now_us : 0;
+    w->armed_us = deadline_us;
+    uv_update_time(&w->uv);
+    (void)uv_timer_start(&w->timer, timer_fired, (wait_us + TT_MS - 1) / TT_MS, 0);
+}
+
+/* --- waiting --- */
+
+static void signal_woken(struct tt_loop *w)
+{
+    struct tt_list_node *node;
+    while ((node = tt_list_pop_front(&w->woken)) != NULL)
+        (void)pthread_cond_signal(&TT_CONTAINER_OF(node, struct tt_waiter, node)->cond);
+}
+
+void tt_worker_wake_all(struct tt_loop *w, struct tt_list *waiters)
+{
+    TT_LIST_FOR_EACH(node, waiters)
+    {
+        TT_CONTAINER_OF(node, struct tt_waiter, node)->woken = true;
+    }
+    tt_list_append_all(&w->woken, waiters);
+}
+
+bool tt_worker_is_callback(const struct tt_loop *w)
+{
+    return has_lock(w) && w->in_turn;
+}
+
+/* What a thread of the program leaves to the loop: its handles, and an earlier deadline. */
+static void hand_over(struct tt_loop *w)
+{
+    do_chores(&w->chores, tt_worker_now_us());
+    if (!tt_list_empty(&w->loop_chores) || next_deadline(w) < w->armed_us)
+        (void)uv_async_send(&w->wake);
+    signal_woken(w);
+}
+
+static struct timespec to_timespec(uint64_t wait_us)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += (time_t)(wait_us / TT_SECOND);
+    t.tv_nsec += (long)(wait_us % TT_SECOND * 1000);
+    if (t.tv_nsec >= 1000000000) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000;
+    }
+    return t;
+}
+
+static int init_cond(pthread_cond_t *cond)
+{
+    pthread_condattr_t attributes;
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    int err = pthread_cond_init(cond, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
+    return err;
+}
+
+bool tt_worker_wait(struct tt_loop *w, struct tt_list *waiters, uint64_t deadline_us)
+{
+    struct tt_waiter self = {.woken = false};
+    int err = 0;
+
+    assert(has_lock(w) && !w->in_turn);
+    (void)init_cond(&self.cond);
+    tt_list_push_back(waiters, &self.node);
+    hand_over(w);
+    const uint64_t now_us = tt_worker_now_us();
+    const struct timespec until =
+        deadline_us == TT_NEVER ? (struct timespec){0}
+                                : to_timespec(deadline_us > now_us ? deadline_us - now_us : 0);
+    atomic_store_explicit(&w->owner, NULL, memory_order_relaxed);
+    while (!self.woken && !err)
+        err = deadline_us == TT_NEVER ? pthread_cond_wait(&self.cond, &w->lock)
+                                      : pthread_cond_timedwait(&self.cond, &w->lock, &until);
+    atomic_store_explicit(&w->owner, &this_thread, memory_order_relaxed);
+    tt_list_remove(&self.node);
+    (void)pthread_cond_destroy(&self.cond);
+    return self.woken;
+}
+
+/* --- entering and leaving --- */
+
+bool tt_worker_enter(struct tt_loop *w)
+{
+    if (has_lock(w))
+        return false;
+    take_lock(w);
+    return true;
+}
+
+void tt_worker_leave(struct tt_loop *w, bool entered)
+{
+    if (!entered)
+        return;
+    hand_over(w);
+    release_lock(w);
+}
+
+void tt_worker_turn(struct tt_loop *w)
+{
+    if (w->in_turn && has_lock(w))
+        return;
+    take_lock(w);
+    w->in_turn = true;
+}
+
+/* libuv runs this after all callbacks of a turn, just before it sleeps. */
+static void end_of_turn(uv_prepare_t *handle)
+{
+    struct tt_loop *w = handle->data;
+    tt_worker_turn(w);
+    const uint64_t now_us = tt_worker_now_us();
+    run_due_timers(w, now_us);
+    do {
+        do_chores(&w->chores, now_us);
+        do_chores(&w->loop_chores, now_us);
+    } while (!tt_list_empty(&w->chores));
+    arm_timer(w, now_us);
+    if (w->stopping)
+        uv_stop(&w->uv);
+    signal_woken(w);
+    w->in_turn = false;
+    release_lock(w);
+}
+
+static void woken_up(uv_async_t *handle)
+{
+    tt_worker_turn(handle->data);
+}
+
+/* --- memory --- */
+
+struct tt_gather *tt_worker_get_gather(struct tt_loop *w)
+{
+    struct tt_gather *g = w->spare_gather;
+    w->spare_gather = NULL;
+    if (!g)
+        g = w->alloc->get(w->alloc->ctx, sizeof *g);
+    if (!g)
+        return NULL;
+    g->kept = false;
+    tt_gather_reset(g);
+    return g;
+}
+
+void tt_worker_put_gather(struct tt_loop *w, struct tt_gather *g)
+{
+    tt_gather_reset(g);
+    if (w->spare_gather)
+        w->alloc->put(w->alloc->ctx, g);
+    else
+        w->spare_gather = g;
+}
+
+/* --- the loop itself --- */
+
+static int init_handles(struct tt_loop *w)
+{
+    if (uv_loop_init(&w->uv))
+        return TT_E_SYSTEM;
+    /* These cannot fail once the loop stands, except async, which wants a descriptor. */
+    if (uv_async_init(&w->uv, &w->wake, woken_up)) {
+        (void)uv_loop_close(&w->uv);
+        return TT_E_SYSTEM;
+    }
+    (void)uv_prepare_init(&w->uv, &w->prepare);
+    (void)uv_timer_init(&w->uv, &w->timer);
+    w->wake.data = w->prepare.data = w->timer.data = w;
+    (void)uv_prepare_start(&w->prepare, end_of_turn);
+    return TT_OK;
+}
+
+int tt_loop_new(const struct tt_options *options, struct tt_loop **loop)
+{
+    const struct tt_alloc *alloc = options && options->alloc ? options->alloc : &tt_alloc_malloc;
+    struct tt_loop *w = alloc->get(alloc->ctx, sizeof *w);
+
+    *loop = NULL;
+    if (!w)
+        return TT_E_NOMEM;
+    *w = (struct tt_loop){.alloc = alloc, .armed_us = TT_NEVER};
+    int err = fill_random(NULL, w->hash_key, sizeof w->hash_key);
+    if (!err)
+        err = init_handles(w);
+    if (err) {
+        alloc->put(alloc->ctx, w);
+        return err;
+    }
+    (void)pthread_mutex_init(&w->lock, NULL);
+    tt_slab_pool_init(&w->slabs, alloc,
+                      options && options->max_buffer_bytes ? options->max_buffer_bytes
+                                                           : DEFAULT_MAX_BUFFER_BYTES);
+    tt_heap_init(&w->timers, alloc);
+    tt_list_init(&w->chores);
+    tt_list_init(&w->loop_chores);
+    tt_list_init(&w->woken);
+    *loop = w;
+    return TT_OK;
+}
+
+static void run(struct tt_loop *w)
+{
+    (void)uv_run(&w->uv, UV_RUN_DEFAULT);
+    /* uv_stop ends the run in the middle of a turn: behind a poll that may have called back. */
+    if (w->in_turn) {
+        w->in_turn = false;
+        release_lock(w);
+    }
+}
+
+static int begin_running(struct tt_loop *w, bool threaded)
+{
+    const bool entered = tt_worker_enter(w);
+    const bool was = w->running;
+    if (!was) {
+        w->running = true;
+        w->threaded = threaded;
+        w->stopping = false;
+    }
+    tt_worker_leave(w, entered);
+    return was ? TT_E_INVAL : TT_OK;
+}
+
+int tt_loop_run(struct tt_loop *w)
+{
+    int err = begin_running(w, false);
+    if (err)
+        return err;
+    run(w);
+    w->running = false;
+    return TT_OK;
+}
+
+static void *thread_main(void *arg)
+{
+    run(arg);
+    return NULL;
+}
+
+int tt_loop_start(struct tt_loop *w)
+{
+    sigset_t all;
+    sigset_t before;
+    int err = begin_running(w, true);
+    if (err)
+        return err;
+    /* Signals are the program's: they find its threads, not ours. */
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    err = pthread_create(&w->thread, NULL, thread_main, w);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (err) {
+        w->running = false;
+        w->threaded = false;
+        return TT_E_SYSTEM;
+    }
+    return TT_OK;
+}
+
+void tt_loop_stop(struct tt_loop *w)
+{
+    const bool entered = tt_worker_enter(w);
+    w->stopping = true;
+    (void)uv_async_send(&w->wake);
+    tt_worker_leave(w, entered);
+}
+
+static void close_handle(uv_handle_t *handle, void *arg)
+{
+    (void)arg;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+void tt_loop_free(struct tt_loop *w)
+{
+    if (w->threaded) {
+        tt_loop_stop(w);
+        (void)pthread_join(w->thread, NULL);
+    }
+    /* One more turn for the chores that only the loop may do: handles that wait to be closed. */
+    w->stopping = false;
+    (void)uv_run(&w->uv, UV_RUN_NOWAIT);
+    uv_walk(&w->uv, close_handle, NULL);
+    run(w);
+    (void)uv_loop_close(&w->uv);
+    tt_slab_unref(w->read_slab);
+    if (w->spare_gather)
+        w->alloc->put(w->alloc->ctx, w->spare_gather);
+    tt_slab_pool_dispose(&w->slabs);
+    tt_heap_dispose(&w->timers);
+    (void)pthread_mutex_destroy(&w->lock);
+    w->alloc->put(w->alloc->ctx, w);
+}

@@ -1,0 +1,120 @@
+/* worker.h - one event loop, its lock, its timers, and all that is done once at the end of a turn.
+ *
+ * A turn: libuv's callbacks change state and mark what may have something to say; the end of the
+ * turn (just before the loop sleeps) reports events, flushes each marked thing once, arms one
+ * timer, wakes the threads that wait, and lets go of the lock. A thread of the program that calls
+ * in does the same for what it touched, without the loop: its writes leave at once.
+ *
+ * Locking: tt_worker_enter takes the lock, or does nothing when this thread has it already (it is
+ * in a callback of the library); it returns what tt_worker_leave wants to know.
+ */
+#ifndef TT_NET_WORKER_H
+#define TT_NET_WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include <turbotunnel/loop.h>
+
+#include "core/base/clock.h"
+#include "core/base/heap.h"
+#include "core/base/list.h"
+#include "core/base/random.h"
+#include "core/base/slab.h"
+#include "core/gather.h"
+
+/* Something that must be looked at once at the end of the turn. */
+struct tt_chore {
+    struct tt_list_node node;
+    void (*run)(struct tt_chore *chore, uint64_t now_us);
+};
+
+/* A deadline with a function. */
+struct tt_timer {
+    struct tt_heap_node node;
+    void (*due)(struct tt_timer *timer, uint64_t now_us);
+};
+
+/* A thread that waits; on its stack. */
+struct tt_waiter {
+    struct tt_list_node node;
+    pthread_cond_t cond;
+    bool woken;
+};
+
+struct tt_loop { /* the public name of a worker */
+    uv_loop_t uv;
+    uv_async_t wake;
+    uv_prepare_t prepare;
+    uv_timer_t timer;
+    pthread_mutex_t lock;
+    _Atomic(const void *) owner; /* the thread that has the lock: the address of a thread-local */
+    pthread_t thread;
+    bool running;
+    bool threaded; /* on a thread of our own */
+    bool stopping;
+    bool in_turn; /* the loop's thread took the lock in this turn */
+    const struct tt_alloc *alloc;
+    struct tt_slab_pool slabs;
+    struct tt_slab *read_slab;      /* what the next socket is read into, or NULL */
+    struct tt_gather *spare_gather; /* or NULL */
+    struct tt_heap timers;          /* of struct tt_timer */
+    struct tt_list chores;          /* of struct tt_chore: marked in this turn */
+    struct tt_list loop_chores; /* those that only the loop's own thread may do (libuv handles) */
+    struct tt_list woken;       /* waiters to signal before the lock is let go */
+    uint64_t armed_us;          /* what uv's timer is set to, or TT_NEVER */
+    uint8_t hash_key[16];
+};
+
+static inline uint64_t tt_worker_now_us(void)
+{
+    /* Counts through suspend, where the system has such a clock. */
+    struct timespec t;
+    (void)clock_gettime(CLOCK_BOOTTIME, &t);
+    return (uint64_t)t.tv_sec * TT_SECOND + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* getrandom as the core wants it. */
+extern const struct tt_random tt_worker_random;
+
+/* Takes the lock; false: this thread had it. */
+bool tt_worker_enter(struct tt_loop *w);
+
+/* Ends what enter began: does the chores, wakes, lets go. Only when entered is true. */
+void tt_worker_leave(struct tt_loop *w, bool entered);
+
+/* At the top of every libuv callback: the loop's thread takes the lock for this turn. */
+void tt_worker_turn(struct tt_loop *w);
+
+/* The chore will be run once, at the end of the turn or call. */
+void tt_worker_mark(struct tt_loop *w, struct tt_chore *chore);
+
+/* The same, by the loop's own thread: it may touch libuv's handles. */
+void tt_worker_mark_for_loop(struct tt_loop *w, struct tt_chore *chore);
+
+/* Sets (TT_NEVER: unsets) a timer that was made with tt_timer_init. Never fails. */
+int tt_timer_init(struct tt_loop *w, struct tt_timer *t,
+                  void (*due)(struct tt_timer *timer, uint64_t now_us));
+void tt_timer_set(struct tt_loop *w, struct tt_timer *t, uint64_t deadline_us);
+void tt_timer_dispose(struct tt_loop *w, struct tt_timer *t);
+
+/* Waits, without the lock, until woken or until the deadline. false: the deadline came first.
+ * Chores are done first. The thread must have entered; whatever was true before may not be any
+ * more.
+ */
+bool tt_worker_wait(struct tt_loop *w, struct tt_list *waiters, uint64_t deadline_us);
+
+/* Wakes all that wait in the list. */
+void tt_worker_wake_all(struct tt_loop *w, struct tt_list *waiters);
+
+/* Whether this is a callback: waiting would wait for ever. */
+bool tt_worker_is_callback(const struct tt_loop *w);
+
+/* A gather, empty, or NULL: no memory; and back. */
+struct tt_gather *tt_worker_get_gather(struct tt_loop *w);
+void tt_worker_put_gather(struct tt_loop *w, struct tt_gather *g);
+
+#endif
