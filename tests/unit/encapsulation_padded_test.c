@@ -212,7 +212,7 @@ static void test_an_announcement_buys_no_memory(void **state)
 static void test_a_broken_prefix_is_never_forgiven(void **state)
 {
     (void)state;
-    static const uint8_t wire[] = "\300\200\200\201a";
+    static const uint8_t wire[] = "\300\200\200\1a";
     struct tt_span in = tt_span_of(wire, sizeof(wire) - 1);
     struct tt_span packet;
     struct tt_padded_decap d;

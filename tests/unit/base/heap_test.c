@@ -116,6 +116,7 @@ static void test_room_that_was_reserved_is_never_refused(void **state)
         assert_int_equal(tt_heap_insert(&h, &nodes[i], 1000 - i), TT_OK);
     tt_heap_remove(&h, &nodes[50]);
     assert_int_equal(tt_heap_reserve(&h, 10), TT_OK);
+    assert_int_equal(tt_heap_reserve(&h, ARRAY_LEN(nodes)), TT_OK);
     assert_int_equal(tt_heap_insert(&h, &nodes[50], 0), TT_OK);
     assert_int_equal(memory.calls, 1);
     tt_heap_dispose(&h);
