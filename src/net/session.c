@@ -47,6 +47,8 @@ static int wrap(struct tt_session *s, struct tt_smux_stream *smux, struct tt_str
 static void unwrap(struct tt_stream *st)
 {
     const struct tt_alloc *alloc = st->session->worker->alloc;
+    if (st->gone)
+        st->gone(st);
     assert(tt_list_empty(&st->readers) && tt_list_empty(&st->writers));
     tt_list_remove(&st->node);
     tt_smux_stream_set_user(st->smux, NULL);
@@ -168,6 +170,18 @@ static void wake_everybody(struct tt_session *s)
     }
 }
 
+/* The streams with callbacks learn of the session's end by trying to read. Reported through smux,
+ * where a stream that a callback closes is forgotten.
+ */
+static void call_listeners(struct tt_session *s, uint64_t now_us)
+{
+    TT_LIST_FOR_EACH(node, &s->streams)
+    {
+        tt_smux_report_again(TT_CONTAINER_OF(node, struct tt_stream, node)->smux, TT_SMUX_READABLE);
+    }
+    report_events(s, now_us);
+}
+
 static const char *hint(const struct tt_session *s, int err)
 {
     if (!s->endpoint->config.client || tt_endpoint_peer_spoke(s->endpoint))
@@ -178,7 +192,7 @@ static const char *hint(const struct tt_session *s, int err)
                                                  : "; the server may speak smux 1: try --smux 1";
 }
 
-static void report_end(struct tt_session *s)
+static void report_end(struct tt_session *s, uint64_t now_us)
 {
     const int err = tt_session_error(s);
     if (!err || s->ended_told)
@@ -186,6 +200,7 @@ static void report_end(struct tt_session *s)
     s->ended_told = true;
     tt_why(&s->why, "session lost: %s%s", tt_strerror(err), hint(s, err));
     wake_everybody(s);
+    call_listeners(s, now_us);
     if (s->callbacks.ended && !s->closing)
         s->callbacks.ended(s->callbacks_ctx, s, err);
 }
@@ -208,7 +223,7 @@ void tt_session_serve(struct tt_session *s, uint64_t now_us)
     tt_session_flush(s->endpoint, now_us);
     if (s->closing && tt_endpoint_settled(s->endpoint))
         tt_worker_wake_all(s->worker, &s->change_waiters);
-    report_end(s); /* last: the callback may close the session */
+    report_end(s, now_us); /* last: the callback may close the session */
 }
 
 /* --- the rest of the public functions --- */

@@ -49,6 +49,9 @@ struct tt_stream {
     struct tt_list readers, writers; /* threads that wait */
     struct tt_stream_callbacks callbacks;
     void *callbacks_ctx;
+    /* The stream goes, or its session has ended, without its bridge having asked for it; or NULL.
+     */
+    void (*gone)(struct tt_stream *st);
     void *user;
 };
 
