@@ -52,8 +52,12 @@ int end_pull(struct kcp_end *e, struct tt_kcp_path *path, uint32_t max_packet)
     uint32_t len;
 
     tt_gather_reset(&e->gather);
-    e->packet_len = 0;
     int err = tt_kcp_next_packet(&e->kcp, e->now_us, path, max_packet, &e->gather, &len);
+    assert_int_equal(err == TT_OK, len > 0);
+    assert_int_equal(e->gather.bytes, len);
+    if (err)
+        return err;
+    e->packet_len = 0;
     for (uint32_t i = 0; i < e->gather.count; i++) {
         const struct tt_span s = e->gather.spans[i];
         assert_true(s.len <= sizeof(e->packet) - e->packet_len);
@@ -61,10 +65,8 @@ int end_pull(struct kcp_end *e, struct tt_kcp_path *path, uint32_t max_packet)
         e->packet_len += (uint32_t)s.len;
     }
     assert_int_equal(e->packet_len, len);
-    assert_int_equal(e->gather.bytes, len);
     assert_true(len <= max_packet);
-    assert_int_equal(err == TT_OK, len > 0);
-    return err;
+    return TT_OK;
 }
 
 /* --- packets as text --- */
@@ -181,7 +183,8 @@ int end_input(struct kcp_end *e, struct tt_span packet)
 {
     struct tt_slab *slab = tt_slab_get(&e->slabs, TT_SLAB_LARGE);
 
-    assert_non_null(slab);
+    if (!slab)
+        return TT_E_NOMEM;
     assert_true(packet.len <= slab->capacity);
     if (packet.len > 0)
         memcpy(slab->data, packet.ptr, packet.len);

@@ -41,7 +41,9 @@ void end_close(struct kcp_end *e);
 
 void end_open_path(struct kcp_end *e, struct tt_kcp_path *path, bool ordered);
 
-/* Pulls one packet into e->packet, in one piece; what tt_kcp_next_packet returned. */
+/* Pulls one packet into e->packet, in one piece. Returns what tt_kcp_next_packet returned; if that
+ * is an error e->packet stays.
+ */
 int end_pull(struct kcp_end *e, struct tt_kcp_path *path, uint32_t max_packet);
 
 /* The last pulled packet, or any other, as text (in e->text until the next call). */
@@ -57,7 +59,9 @@ struct tt_kcp_header end_header(const struct kcp_end *e, unsigned index);
 /* Queues one message (a text without its final NUL). */
 void end_send(struct kcp_end *e, const char *message);
 
-/* A packet comes in, in a slab of its own, and what is not read is settled. */
+/* A packet comes in, in a slab of its own, and what is not read is settled. Returns what
+ * tt_kcp_input returned, or TT_E_NOMEM: no slab to read it into.
+ */
 int end_input(struct kcp_end *e, struct tt_span packet);
 
 /* The same for a packet of one segment. data may be NULL. */
