@@ -16,6 +16,7 @@ and DEADLINE_S only bounds how long a broken program can hold it up.
         harness.main(globals())         # every test_* in the order of the file
 """
 
+import concurrent.futures
 import os
 import queue
 import re
@@ -338,23 +339,53 @@ def _timed_out(_number, _frame):
     raise Failed(f"not done after {TEST_DEADLINE_S} s")
 
 
-def _run_one(test):
-    """Returns None, or what went wrong."""
-    signal.alarm(TEST_DEADLINE_S)
+def _run_one(test, alarmed=True):
+    """Returns (what went wrong or None, the test's note or None)."""
+    if alarmed:
+        signal.alarm(TEST_DEADLINE_S)
     try:
-        test()
+        return None, test()
     except Failed as failure:
-        return str(failure)
+        return str(failure), None
     except Exception:  # pylint: disable=broad-except
-        return traceback.format_exc()
+        return traceback.format_exc(), None
     finally:
-        signal.alarm(0)
-    return None
+        if alarmed:
+            signal.alarm(0)
 
 
-def main(names, argv=None):
+def _report(test, problem, note):
+    sentence = test.__name__[len("test_"):].replace("_", " ")
+    if problem is None:
+        print(f"ok      {sentence}" + (f": {note}" if note else ""), flush=True)
+    else:
+        print(f"FAILED  {sentence}", flush=True)
+        print("        " + problem.rstrip().replace("\n", "\n        "), flush=True)
+
+
+def _run_all(tests, jobs):
+    """Runs them, and returns how many failed. Only one at a time has TEST_DEADLINE_S over it: in
+    threads the deadlines of the single steps must do."""
+    failed = 0
+    if jobs == 1:
+        for test in tests:
+            problem, note = _run_one(test)
+            _report(test, problem, note)
+            failed += problem is not None
+        return failed
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        running = [(test, pool.submit(_run_one, test, False)) for test in tests]
+        for test, future in running:
+            problem, note = future.result()
+            _report(test, problem, note)
+            failed += problem is not None
+    return failed
+
+
+def main(names, argv=None, jobs=1, prepare=None):
     """Runs every test_* of a module's globals(): BUILD_DIR [WORD]..., with only those tests whose
     name has one of the words in it. Exits with status 1 if one failed, or if there was none to run.
+    A test may return a note, which is shown. jobs: how many run at a time. prepare() comes first.
     """
     global build_dir
     argv = sys.argv if argv is None else argv
@@ -364,13 +395,8 @@ def main(names, argv=None):
     signal.signal(signal.SIGALRM, _timed_out)
     tests = [test for name, test in names.items() if name.startswith("test_")
              and (len(argv) == 2 or any(word in name for word in argv[2:]))]
-    failed = 0
-    for test in tests:
-        sentence = test.__name__[len("test_"):].replace("_", " ")
-        problem = _run_one(test)
-        failed += problem is not None
-        print(f"{'ok    ' if problem is None else 'FAILED'}  {sentence}", flush=True)
-        if problem is not None:
-            print("        " + problem.rstrip().replace("\n", "\n        "), flush=True)
+    if prepare:
+        prepare()
+    failed = _run_all(tests, jobs)
     print(f"{len(tests) - failed} passed, {failed} failed")
     sys.exit(1 if failed or not tests else 0)
