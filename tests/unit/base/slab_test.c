@@ -1,0 +1,168 @@
+/* Slabs: who holds them, what is kept to be used again, and the limit. */
+#include "core/base/slab.h"
+#include "failing_alloc.h"
+#include "test.h"
+
+static struct failing_alloc memory;
+static struct tt_slab_pool pool;
+
+static int open_pool(void **state)
+{
+    (void)state;
+    failing_alloc_init(&memory, FAIL_NEVER);
+    tt_slab_pool_init(&pool, &memory.alloc, SIZE_MAX);
+    return 0;
+}
+
+static int close_pool(void **state)
+{
+    (void)state;
+    tt_slab_pool_dispose(&pool);
+    assert_int_equal(memory.live, 0);
+    return 0;
+}
+
+static const struct {
+    enum tt_slab_class class;
+    uint32_t bytes, most_spare;
+} classes[] = {
+    {TT_SLAB_SMALL, TT_SLAB_SMALL_BYTES, 32},
+    {TT_SLAB_MEDIUM, TT_SLAB_MEDIUM_BYTES, 16},
+    {TT_SLAB_LARGE, TT_SLAB_LARGE_BYTES, 32},
+};
+
+static void test_a_slab_fills_its_size(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(classes); i++) {
+        struct tt_slab *slab = tt_slab_get(&pool, classes[i].class);
+        assert_non_null(slab);
+        assert_int_equal(slab->capacity, tt_slab_capacity(classes[i].class));
+        assert_int_equal(sizeof(*slab) + slab->capacity, classes[i].bytes);
+        assert_int_equal(tt_slab_room(slab), slab->capacity);
+        memset(slab->data, 1, slab->capacity);
+        slab->used = slab->capacity - 3;
+        assert_int_equal(tt_slab_room(slab), 3);
+        assert_int_equal(pool.live_bytes, classes[i].bytes);
+        tt_slab_unref(slab);
+        assert_int_equal(pool.live_bytes, 0);
+    }
+}
+
+static void test_the_last_reference_gives_it_back(void **state)
+{
+    (void)state;
+    struct tt_slab *slab = tt_slab_get(&pool, TT_SLAB_SMALL);
+    assert_ptr_equal(tt_slab_ref(slab), slab);
+    tt_slab_unref(slab);
+    assert_int_equal(pool.live_bytes, TT_SLAB_SMALL_BYTES);
+    tt_slab_unref(slab);
+    assert_int_equal(pool.live_bytes, 0);
+    tt_slab_unref(NULL);
+}
+
+static void test_a_spare_slab_is_used_again_and_is_as_new(void **state)
+{
+    (void)state;
+    struct tt_slab_account account = {0};
+    struct tt_slab *slab = tt_slab_get(&pool, TT_SLAB_MEDIUM);
+    slab->used = 7;
+    slab->transient = true;
+    tt_slab_charge(slab, &account);
+    tt_slab_unref(slab);
+    struct tt_slab *again = tt_slab_get(&pool, TT_SLAB_MEDIUM);
+    assert_ptr_equal(again, slab);
+    assert_int_equal(again->refs, 1);
+    assert_int_equal(again->used, 0);
+    assert_false(again->transient);
+    assert_null(again->account);
+    assert_int_equal(memory.calls, 1);
+    tt_slab_unref(again);
+}
+
+static void test_only_so_many_spare_slabs_are_kept(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(classes); i++) {
+        struct tt_slab *slabs[40];
+        for (size_t n = 0; n < ARRAY_LEN(slabs); n++)
+            slabs[n] = tt_slab_get(&pool, classes[i].class);
+        for (size_t n = 0; n < ARRAY_LEN(slabs); n++)
+            tt_slab_unref(slabs[n]);
+        assert_int_equal(pool.spare_count[classes[i].class], classes[i].most_spare);
+        assert_int_equal(memory.live, classes[i].most_spare);
+        tt_slab_pool_trim(&pool);
+        assert_int_equal(memory.live, 0);
+    }
+}
+
+static void test_live_bytes_never_pass_the_limit(void **state)
+{
+    (void)state;
+    pool.limit_bytes = TT_SLAB_MEDIUM_BYTES + TT_SLAB_SMALL_BYTES;
+    assert_null(tt_slab_get(&pool, TT_SLAB_LARGE));
+    struct tt_slab *medium = tt_slab_get(&pool, TT_SLAB_MEDIUM);
+    struct tt_slab *small = tt_slab_get(&pool, TT_SLAB_SMALL);
+    assert_non_null(medium);
+    assert_non_null(small);
+    assert_null(tt_slab_get(&pool, TT_SLAB_SMALL));
+    assert_int_equal(pool.refused, 2);
+    tt_slab_unref(medium); /* a spare one does not count */
+    medium = tt_slab_get(&pool, TT_SLAB_MEDIUM);
+    assert_non_null(medium);
+    tt_slab_unref(medium);
+    tt_slab_unref(small);
+    pool.limit_bytes = 0;
+    assert_null(tt_slab_get(&pool, TT_SLAB_SMALL));
+}
+
+static void test_a_refused_allocation_is_counted(void **state)
+{
+    (void)state;
+    memory.fail_at = 0;
+    assert_null(tt_slab_get(&pool, TT_SLAB_SMALL));
+    assert_int_equal(pool.refused, 1);
+    assert_int_equal(pool.live_bytes, 0);
+}
+
+static void test_a_slab_is_charged_once_and_to_one_account(void **state)
+{
+    (void)state;
+    struct tt_slab_account first = {0}, second = {0};
+    struct tt_slab *slab = tt_slab_get(&pool, TT_SLAB_SMALL);
+    tt_slab_charge(slab, &first);
+    tt_slab_charge(slab, &first);
+    tt_slab_charge(slab, &second);
+    assert_int_equal(first.bytes, slab->capacity);
+    assert_int_equal(second.bytes, 0);
+    tt_slab_ref(slab);
+    tt_slab_unref(slab);
+    assert_int_equal(first.bytes, slab->capacity);
+    tt_slab_unref(slab);
+    assert_int_equal(first.bytes, 0);
+}
+
+static void test_a_pool_of_zeroes_can_be_disposed_of(void **state)
+{
+    (void)state;
+    struct tt_slab_pool zero;
+    memset(&zero, 0, sizeof(zero));
+    tt_slab_pool_dispose(&zero);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, open_pool, close_pool)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_slab_fills_its_size),
+        TEST(test_the_last_reference_gives_it_back),
+        TEST(test_a_spare_slab_is_used_again_and_is_as_new),
+        TEST(test_only_so_many_spare_slabs_are_kept),
+        TEST(test_live_bytes_never_pass_the_limit),
+        TEST(test_a_refused_allocation_is_counted),
+        TEST(test_a_slab_is_charged_once_and_to_one_account),
+        TEST(test_a_pool_of_zeroes_can_be_disposed_of),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
