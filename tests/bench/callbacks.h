@@ -1,0 +1,13 @@
+/* callbacks.h - an echo server and a ping-pong client of sessions by the callback API: one thread.
+ */
+#ifndef TT_BENCH_CALLBACKS_H
+#define TT_BENCH_CALLBACKS_H
+
+#include "measure.h"
+
+/* Says on standard error where it listens. Does not return. */
+void tt_bench_serve_callbacks(const char *address);
+
+void tt_bench_pingpong_callbacks(const struct tt_bench_job *job);
+
+#endif

@@ -1,0 +1,35 @@
+/* measure.h - what a client measures. Each prints one line of JSON, with the names that the Go
+ * client uses, so that one reader reads both.
+ */
+#ifndef TT_BENCH_MEASURE_H
+#define TT_BENCH_MEASURE_H
+
+#include "link.h"
+
+struct tt_bench_job {
+    const struct tt_bench_kind *kind;
+    const char *address;
+    const char *mode;  /* echo, sink or source, as the server's */
+    uint64_t bytes;    /* of each stream */
+    uint64_t limit_ns; /* 0: none; otherwise the streams end after so long */
+    unsigned streams;  /* of one session, or as many connections */
+    unsigned round_trips;
+    unsigned idle;  /* sessions */
+    bool callbacks; /* by the callback API, not the blocking one */
+};
+
+void tt_bench_measure_streams(const struct tt_bench_job *job);
+void tt_bench_measure_pingpong(const struct tt_bench_job *job);
+
+/* Opens sessions with one echo each, says so on standard error, and keeps them until standard input
+ * ends.
+ */
+void tt_bench_sit_idle(const struct tt_bench_job *job);
+
+/* --- for those who measure --- */
+
+/* Sorts them, and prints the line. */
+void tt_bench_report_pingpong(double *round_trips_us, unsigned count, double seconds,
+                              double cpu_seconds, uint64_t connections);
+
+#endif

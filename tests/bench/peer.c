@@ -1,0 +1,171 @@
+/* peer - one end of what make bench measures: plain TCP, or sessions by the public API.
+ *
+ * It answers as the Go peers do (tests/interop/go/README.md), and prints the same JSON.
+ */
+#include "callbacks.h"
+#include "handlers.h"
+#include "measure.h"
+#include "process.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char usage[] =
+    "Usage: peer server [OPTION]... ADDR:PORT\n"
+    "       peer client [OPTION]... ADDR:PORT\n"
+    "  --kind plain|turbotunnel  what carries the streams (default turbotunnel)\n"
+    "  --api blocking|callback   by which calls (default blocking); callback is for turbotunnel, "
+    "a\n"
+    "                            server that echoes and a client that plays ping-pong\n"
+    "  --mode echo|sink|source   what the server does with a stream (default echo)\n"
+    "client:\n"
+    "  --bytes N                 measure N bytes a stream\n"
+    "  --duration SECONDS        measure for so long\n"
+    "  --streams N               measure with N streams (default 1)\n"
+    "  --pingpong N              measure up to N round trips of 64 bytes\n"
+    "  --idle N                  open N sessions and keep them until standard input ends\n"
+    "The server prints the CPU time that it used at SIGTERM.\n";
+
+enum { KIND = 256, API, MODE, BYTES, DURATION, STREAMS, PINGPONG, IDLE };
+
+static const struct option options[] = {{"kind", required_argument, NULL, KIND},
+                                        {"api", required_argument, NULL, API},
+                                        {"mode", required_argument, NULL, MODE},
+                                        {"bytes", required_argument, NULL, BYTES},
+                                        {"duration", required_argument, NULL, DURATION},
+                                        {"streams", required_argument, NULL, STREAMS},
+                                        {"pingpong", required_argument, NULL, PINGPONG},
+                                        {"idle", required_argument, NULL, IDLE},
+                                        {NULL, 0, NULL, 0}};
+
+static _Noreturn void refuse(void)
+{
+    fputs(usage, stderr);
+    exit(2);
+}
+
+static double parse_number(const char *text, double least, double most)
+{
+    char *end;
+    const double number = strtod(text, &end);
+    if (end == text || *end || !(number >= least && number <= most))
+        refuse();
+    return number;
+}
+
+static const struct tt_bench_kind *parse_kind(const char *name)
+{
+    if (strcmp(name, tt_bench_plain.name) == 0)
+        return &tt_bench_plain;
+    if (strcmp(name, tt_bench_turbotunnel.name) == 0)
+        return &tt_bench_turbotunnel;
+    refuse();
+}
+
+static void take_option(struct tt_bench_job *job, int option)
+{
+    switch (option) {
+    case KIND:
+        job->kind = parse_kind(optarg);
+        break;
+    case API:
+        job->callbacks = strcmp(optarg, "callback") == 0;
+        if (!job->callbacks && strcmp(optarg, "blocking") != 0)
+            refuse();
+        break;
+    case MODE:
+        job->mode = optarg;
+        break;
+    case BYTES:
+        job->bytes = (uint64_t)parse_number(optarg, 1, 1e15);
+        break;
+    case DURATION:
+        job->limit_ns = (uint64_t)(parse_number(optarg, 0.001, 1e6) * 1e9);
+        break;
+    case STREAMS:
+        job->streams = (unsigned)parse_number(optarg, 1, 4096);
+        break;
+    case PINGPONG:
+        job->round_trips = (unsigned)parse_number(optarg, 1, 1e7);
+        break;
+    case IDLE:
+        job->idle = (unsigned)parse_number(optarg, 1, 1e6);
+        break;
+    default:
+        refuse();
+    }
+}
+
+static void parse(struct tt_bench_job *job, int argc, char **argv)
+{
+    int option;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
+        take_option(job, option);
+    if (argc - optind != 1 || !tt_bench_handler_for(job->mode))
+        refuse();
+    if (job->callbacks && (job->kind == &tt_bench_plain || strcmp(job->mode, "echo") != 0))
+        refuse();
+    job->address = argv[optind];
+    if (job->limit_ns && !job->bytes)
+        job->bytes = UINT64_MAX / 4;
+}
+
+static void *run_server(void *arg)
+{
+    const struct tt_bench_job *job = arg;
+    if (job->callbacks)
+        tt_bench_serve_callbacks(job->address);
+    else
+        job->kind->serve(job->address, tt_bench_handler_for(job->mode));
+    return NULL;
+}
+
+/* The main thread waits for the signal that all others have blocked. */
+static int serve(struct tt_bench_job *job)
+{
+    sigset_t ends;
+    int number;
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGTERM);
+    sigaddset(&ends, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &ends, NULL);
+    tt_bench_start_thread(run_server, job);
+    sigwait(&ends, &number);
+    printf("{\"cpu_seconds\":%.6f}\n", tt_bench_cpu_seconds());
+    fflush(stdout);
+    _exit(0);
+}
+
+static int measure(const struct tt_bench_job *job)
+{
+    if (job->idle)
+        tt_bench_sit_idle(job);
+    else if (job->round_trips && job->callbacks)
+        tt_bench_pingpong_callbacks(job);
+    else if (job->round_trips)
+        tt_bench_measure_pingpong(job);
+    else if (job->bytes && !job->callbacks)
+        tt_bench_measure_streams(job);
+    else
+        refuse();
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct tt_bench_job job = {.kind = &tt_bench_turbotunnel, .mode = "echo", .streams = 1};
+    if (argc < 2)
+        refuse();
+    parse(&job, argc - 1, argv + 1);
+    signal(SIGPIPE, SIG_IGN);
+    tt_bench_raise_descriptor_limit();
+    if (strcmp(argv[1], "server") == 0)
+        return serve(&job);
+    if (strcmp(argv[1], "client") == 0)
+        return measure(&job);
+    refuse();
+}
