@@ -9,6 +9,7 @@
 #include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,7 +128,8 @@ static int echo(int conn)
 static int split_address(char *address, char **host, char **port)
 {
     char *colon = strrchr(address, ':');
-    if (!colon || colon[1] == '\0')
+    char *end;
+    if (!colon || colon[1] == '\0' || strtoul(colon + 1, &end, 10) > UINT16_MAX || *end)
         return -1;
     *colon = '\0';
     *host = address;
@@ -155,7 +157,8 @@ static int dial(const char *address)
     }
     const int err = getaddrinfo(host, port, &hints, &found);
     if (err) {
-        fprintf(stderr, "client: resolve %s: %s\n", address, gai_strerror(err));
+        fprintf(stderr, "client: resolve %s: %s (is the name right?)\n", address,
+                gai_strerror(err));
         return -1;
     }
     for (const struct addrinfo *a = found; a && conn < 0; a = a->ai_next) {
@@ -166,9 +169,17 @@ static int dial(const char *address)
         }
     }
     if (conn < 0)
-        fprintf(stderr, "client: connect to %s: %s\n", address, strerror(errno));
+        fprintf(stderr, "client: connect to %s: %s (is the server running there?)\n", address,
+                strerror(errno));
     freeaddrinfo(found);
     return conn;
+}
+
+static void refuse_option(char **argv)
+{
+    fprintf(stderr, "client: option '%s': unknown, or its value is wrong (see 'client --help')\n",
+            argv[optind > 1 ? optind - 1 : 1]);
+    exit(2);
 }
 
 static const char *parse_options(int argc, char **argv)
@@ -177,6 +188,7 @@ static const char *parse_options(int argc, char **argv)
         {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}};
     int option;
 
+    opterr = 0;
     while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
         switch (option) {
         case 'h':
@@ -186,12 +198,11 @@ static const char *parse_options(int argc, char **argv)
             puts("plain client " TT_VERSION);
             exit(0);
         default:
-            fputs("Try 'client --help'.\n", stderr);
-            exit(2);
+            refuse_option(argv);
         }
     }
     if (argc - optind != 1) {
-        fputs("client: one address is needed: ADDR:PORT\nTry 'client --help'.\n", stderr);
+        fputs("client: one address is needed: ADDR:PORT (see 'client --help')\n", stderr);
         exit(2);
     }
     return argv[optind];

@@ -86,7 +86,8 @@ static int accept_connections(int listener)
 static int split_address(char *address, char **host, char **port)
 {
     char *colon = strrchr(address, ':');
-    if (!colon || colon[1] == '\0')
+    char *end;
+    if (!colon || colon[1] == '\0' || strtoul(colon + 1, &end, 10) > UINT16_MAX || *end)
         return -1;
     *colon = '\0';
     *host = address;
@@ -127,17 +128,26 @@ static int listen_on(const char *address)
     }
     const int err = getaddrinfo(*host ? host : NULL, port, &hints, &found);
     if (err) {
-        fprintf(stderr, "server: resolve %s: %s\n", address, gai_strerror(err));
+        fprintf(stderr, "server: resolve %s: %s (is the name right?)\n", address,
+                gai_strerror(err));
         return -1;
     }
     int listener = socket(found->ai_family, found->ai_socktype | SOCK_CLOEXEC, 0);
     if (listener < 0 || setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) ||
         bind(listener, found->ai_addr, found->ai_addrlen) || listen(listener, SOMAXCONN)) {
-        fprintf(stderr, "server: listen on %s: %s\n", address, strerror(errno));
+        fprintf(stderr, "server: listen on %s: %s (choose another port, or 0 for any)\n", address,
+                strerror(errno));
         listener = -1;
     }
     freeaddrinfo(found);
     return listener;
+}
+
+static void refuse_option(char **argv)
+{
+    fprintf(stderr, "server: option '%s': unknown, or its value is wrong (see 'server --help')\n",
+            argv[optind > 1 ? optind - 1 : 1]);
+    exit(2);
 }
 
 static const char *parse_options(int argc, char **argv)
@@ -146,6 +156,7 @@ static const char *parse_options(int argc, char **argv)
         {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}};
     int option;
 
+    opterr = 0;
     while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
         switch (option) {
         case 'h':
@@ -155,12 +166,11 @@ static const char *parse_options(int argc, char **argv)
             puts("plain server " TT_VERSION);
             exit(0);
         default:
-            fputs("Try 'server --help'.\n", stderr);
-            exit(2);
+            refuse_option(argv);
         }
     }
     if (argc - optind != 1) {
-        fputs("server: one address is needed: ADDR:PORT\nTry 'server --help'.\n", stderr);
+        fputs("server: one address is needed: ADDR:PORT (see 'server --help')\n", stderr);
         exit(2);
     }
     return argv[optind];

@@ -182,6 +182,13 @@ static uint64_t parse_seconds(const char *text)
     return (uint64_t)(seconds * 1e6);
 }
 
+static void refuse_option(char **argv)
+{
+    fprintf(stderr, "client: option '%s': unknown, or its value is wrong (see 'client --help')\n",
+            argv[optind > 1 ? optind - 1 : 1]);
+    exit(2);
+}
+
 static const char *parse_options(int argc, char **argv, struct tt_options *o)
 {
     static const struct option options[] = {
@@ -190,6 +197,7 @@ static const char *parse_options(int argc, char **argv, struct tt_options *o)
         {"version", no_argument, NULL, 'V'},    {NULL, 0, NULL, 0}};
     int option;
 
+    opterr = 0;
     while ((option = getopt_long(argc, argv, "hv", options, NULL)) != -1) {
         switch (option) {
         case 's':
@@ -212,12 +220,11 @@ static const char *parse_options(int argc, char **argv, struct tt_options *o)
             printf("turbotunnel client %s\n", tt_version());
             exit(0);
         default:
-            fputs("Try 'client --help'.\n", stderr);
-            exit(2);
+            refuse_option(argv);
         }
     }
     if (argc - optind != 1) {
-        fputs("client: one address is needed: ADDR:PORT\nTry 'client --help'.\n", stderr);
+        fputs("client: one address is needed: ADDR:PORT (see 'client --help')\n", stderr);
         exit(2);
     }
     return argv[optind];

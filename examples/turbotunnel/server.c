@@ -153,6 +153,13 @@ static uint64_t parse_seconds(const char *text)
     return (uint64_t)(seconds * 1e6);
 }
 
+static void refuse_option(char **argv)
+{
+    fprintf(stderr, "server: option '%s': unknown, or its value is wrong (see 'server --help')\n",
+            argv[optind > 1 ? optind - 1 : 1]);
+    exit(2);
+}
+
 static const char *parse_options(int argc, char **argv, struct tt_options *o)
 {
     static const struct option options[] = {{"session-timeout", required_argument, NULL, 't'},
@@ -162,6 +169,7 @@ static const char *parse_options(int argc, char **argv, struct tt_options *o)
                                             {NULL, 0, NULL, 0}};
     int option;
 
+    opterr = 0;
     while ((option = getopt_long(argc, argv, "hv", options, NULL)) != -1) {
         switch (option) {
         case 't':
@@ -177,12 +185,11 @@ static const char *parse_options(int argc, char **argv, struct tt_options *o)
             printf("turbotunnel server %s\n", tt_version());
             exit(0);
         default:
-            fputs("Try 'server --help'.\n", stderr);
-            exit(2);
+            refuse_option(argv);
         }
     }
     if (argc - optind != 1) {
-        fputs("server: one address is needed: ADDR:PORT\nTry 'server --help'.\n", stderr);
+        fputs("server: one address is needed: ADDR:PORT (see 'server --help')\n", stderr);
         exit(2);
     }
     return argv[optind];

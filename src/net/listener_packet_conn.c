@@ -173,10 +173,11 @@ static void somebody_knocks(uv_poll_t *handle, int status, int events)
 {
     struct tt_door *d = handle->data;
     struct tt_listener *l = d->owner;
-    (void)status;
     (void)events;
     tt_worker_turn(l->worker);
     int err = 0;
+    if (status < 0)
+        open_door_later(l); /* libuv has stopped polling */
     for (int i = 0; i < ACCEPTS_A_TURN && !err && l->door; i++) {
         int fd;
         err = tt_tcp_accept(d->fd, &fd, NULL);
@@ -383,7 +384,7 @@ static int bind_door(struct tt_listener *l, const char *address, int *fd, struct
         return err;
     int gai = tt_resolve_blocking(&a, true, &found);
     if (gai) {
-        tt_why(why, "resolve %.100s: %s", address, gai_strerror(gai));
+        tt_why(why, "resolve %.100s: %s (is the name right?)", address, gai_strerror(gai));
         return TT_E_RESOLVE;
     }
     err = tt_tcp_listen(found->ai_addr, found->ai_addrlen, fd);

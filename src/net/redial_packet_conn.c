@@ -70,12 +70,14 @@ static void wait_before_dial(struct tt_redial_packet_conn *r, uint64_t now_us, u
     tt_timer_set(r->session.worker, &r->dial_timer, tt_deadline_after(now_us, wait_us));
 }
 
-static const char *fill_in_why(struct tt_redial_packet_conn *r, const char *what,
-                               const char *reason)
+static void fill_in_why(struct tt_redial_packet_conn *r, int err, const char *what,
+                        const char *reason)
 {
+    const char *advice = err == TT_E_RESOLVE       ? " (is the name right?)"
+                         : err == TT_E_UNREACHABLE ? " (is the server running there?)"
+                                                   : "";
     if (!r->session.endpoint->error)
-        tt_why(&r->session.why, "%s %.200s: %s", what, r->address_text, reason);
-    return reason;
+        tt_why(&r->session.why, "%s %.100s: %s%s", what, r->address_text, reason, advice);
 }
 
 static void dial_failed(struct tt_redial_packet_conn *r, uint64_t now_us, int err, const char *what,
@@ -83,7 +85,7 @@ static void dial_failed(struct tt_redial_packet_conn *r, uint64_t now_us, int er
 {
     r->failures++;
     r->session.dials_failed++;
-    fill_in_why(r, what, reason);
+    fill_in_why(r, err, what, reason);
     if (r->fail_fast && !r->session.connected) {
         r->first_error = err;
         enter_state(r, TT_REDIAL_STOPPED);
