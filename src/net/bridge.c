@@ -187,10 +187,11 @@ static void move(struct tt_chore *chore, uint64_t now_us)
 static void poll_ready(uv_poll_t *handle, int status, int events)
 {
     struct bridge *b = handle->data;
-    (void)status;
     tt_worker_turn(b->worker);
     if (b->over)
         return;
+    if (status < 0)
+        b->events = 0; /* libuv has stopped polling */
     if (events & UV_WRITABLE)
         b->socket_full = false;
     tt_worker_mark_for_loop(b->worker, &b->chore);

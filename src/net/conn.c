@@ -281,8 +281,14 @@ static void poll_ready(uv_poll_t *handle, int status, int events)
     struct tt_conn *c = handle->data;
     tt_worker_turn(c->worker);
     const uint64_t now_us = tt_worker_now_us();
-    if (status < 0)
-        events |= UV_READABLE; /* the read says what it is */
+    if (status < 0) {
+        /* libuv has stopped polling. What came before the error is still there to be read, perhaps
+         * more than one turn's worth; then the read says what it was.
+         */
+        events |= UV_READABLE;
+        c->events = 0;
+        tt_worker_mark_for_loop(c->worker, &c->arm);
+    }
     if (c->open && events & UV_WRITABLE) {
         poll_for(c, UV_READABLE);
         tt_conn_flush(c, now_us);
