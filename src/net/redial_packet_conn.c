@@ -407,6 +407,7 @@ static void destroy(struct tt_redial_packet_conn *r)
     tt_timer_dispose(w, &r->session_timer);
     tt_list_remove(&r->chore.node);
     tt_list_remove(&r->step.node);
+    tt_list_remove(&r->leftover.node);
     tt_endpoint_dispose(&r->endpoint);
     w->alloc->put(w->alloc->ctx, r);
 }
@@ -491,6 +492,12 @@ static void destroy_and_wait(struct tt_redial_packet_conn *r)
         (void)tt_worker_wait(w, &e.done, TT_NEVER);
 }
 
+static void destroy_leftover(struct tt_chore *chore, uint64_t now_us)
+{
+    (void)now_us;
+    destroy(TT_CONTAINER_OF(chore, struct tt_redial_packet_conn, leftover));
+}
+
 static int close_session(struct tt_session *s, bool may_wait)
 {
     struct tt_redial_packet_conn *r = of_session(s);
@@ -500,6 +507,8 @@ static int close_session(struct tt_session *s, bool may_wait)
     tt_worker_mark(w, &r->chore);
     if (!may_wait || !w->running) {
         r->abandoned = true;
+        r->leftover.run = destroy_leftover;
+        tt_list_push_back(&w->leftovers, &r->leftover.node);
         return TT_OK;
     }
     while (!done_lingering(r, tt_worker_now_us()))

@@ -52,6 +52,7 @@ struct tt_redial_packet_conn {
     struct tt_dial *dial;
     struct tt_conn *conn;
     struct tt_chore chore;         /* to serve the session */
+    struct tt_chore leftover;      /* while abandoned: to be freed with the loop */
     struct tt_chore step;          /* to go on dialing; the loop's thread */
     struct tt_timer dial_timer;    /* dial timeout, or the end of a wait */
     struct tt_timer session_timer; /* the endpoint's deadline, or the end of lingering */

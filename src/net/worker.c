@@ -317,6 +317,7 @@ int tt_loop_new(const struct tt_options *options, struct tt_loop **loop)
     tt_heap_init(&w->timers, alloc);
     tt_list_init(&w->chores);
     tt_list_init(&w->loop_chores);
+    tt_list_init(&w->leftovers);
     tt_list_init(&w->woken);
     *loop = w;
     return TT_OK;
@@ -402,6 +403,7 @@ void tt_loop_free(struct tt_loop *w)
         tt_loop_stop(w);
         (void)pthread_join(w->thread, NULL);
     }
+    do_chores(&w->leftovers, tt_worker_now_us());
     /* One more turn for the chores that only the loop may do: handles that wait to be closed. */
     w->stopping = false;
     (void)uv_run(&w->uv, UV_RUN_NOWAIT);

@@ -64,6 +64,7 @@ struct tt_loop { /* the public name of a worker */
     struct tt_heap timers;          /* of struct tt_timer */
     struct tt_list chores;          /* of struct tt_chore: marked in this turn */
     struct tt_list loop_chores; /* those that only the loop's own thread may do (libuv handles) */
+    struct tt_list leftovers;   /* of struct tt_chore: what lingers, to be ended with the loop */
     struct tt_list woken;       /* waiters to signal before the lock is let go */
     uint64_t armed_us;          /* what uv's timer is set to, or TT_NEVER */
     uint8_t hash_key[16];
