@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BUFFER_BYTES 65536
+#define BUFFER_BYTES 262144
 
 static const char usage[] = "Usage: client [OPTION]... ADDR:PORT\n"
                             "Sends standard input to the echo server at ADDR:PORT and what comes\n"

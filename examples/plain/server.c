@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BUFFER_BYTES 65536
+#define BUFFER_BYTES 262144
 
 static const char usage[] = "Usage: server [OPTION]... ADDR:PORT\n"
                             "Listens on ADDR:PORT (port 0: any; the first line on standard error\n"

@@ -15,7 +15,7 @@
 
 #include <turbotunnel/turbotunnel.h>
 
-#define BUFFER_BYTES 65536
+#define BUFFER_BYTES 262144
 
 static const char usage[] =
     "Usage: server [OPTION]... ADDR:PORT\n"
