@@ -137,11 +137,30 @@ static struct tt_server_session *find(const struct tt_queue_packet_conn *q,
     return r ? of_remote(r) : NULL;
 }
 
+/* The oldest of those that came after c, or NULL. A carrier whose first packet was long under way
+ * may not push aside the one that the client uses by now (R-19).
+ */
+static struct tt_carrier *newer_than(const struct tt_server_session *s, const struct tt_carrier *c)
+{
+    TT_LIST_FOR_EACH(node, &s->endpoint.carriers)
+    {
+        struct tt_carrier *other = TT_CONTAINER_OF(node, struct tt_carrier, node);
+        if (other->attached > c->attached)
+            return other;
+    }
+    return NULL;
+}
+
 static void bind(struct tt_queue_packet_conn *q, uint64_t now_us, struct tt_server_session *s,
                  struct tt_carrier *c)
 {
     const struct tt_carrier_limits limits = c->limits;
-    tt_endpoint_carrier_open(&s->endpoint, now_us, c, &limits);
+    struct tt_carrier *newer = newer_than(s, c);
+
+    if (newer)
+        tt_endpoint_carrier_open_behind(&s->endpoint, now_us, c, &limits, newer);
+    else
+        tt_endpoint_carrier_open(&s->endpoint, now_us, c, &limits);
     mark_dirty(q, s);
 }
 
@@ -151,7 +170,8 @@ void tt_queue_packet_conn_attach(struct tt_queue_packet_conn *q, uint64_t now_us
 {
     struct tt_server_session *s = find(q, id);
 
-    *c = (struct tt_carrier){.id = *id, .limits = *limits, .opened_us = now_us};
+    *c = (struct tt_carrier){
+        .id = *id, .attached = ++q->attached, .limits = *limits, .opened_us = now_us};
     if (s)
         bind(q, now_us, s, c);
 }
@@ -187,7 +207,10 @@ static void replace(struct tt_queue_packet_conn *q, uint64_t now_us, struct tt_s
     leave_map(q, old);
     if (c->endpoint)
         tt_endpoint_carrier_close(c->endpoint, now_us, c);
-    *c = (struct tt_carrier){.id = kept.id, .limits = kept.limits, .opened_us = kept.opened_us};
+    *c = (struct tt_carrier){.id = kept.id,
+                             .attached = kept.attached,
+                             .limits = kept.limits,
+                             .opened_us = kept.opened_us};
     old->endpoint.error = TT_E_LOST;
     if (old->state == TT_SERVER_SESSION_ACCEPTED)
         mark_dirty(q, old); /* the application learns of it, and closes it */

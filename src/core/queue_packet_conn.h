@@ -72,6 +72,7 @@ struct tt_queue_packet_conn {
     struct tt_list closed;  /* oldest first */
     uint32_t sessions;      /* all objects */
     uint32_t waiting_count;
+    uint64_t attached; /* carriers so far */
     struct tt_queue_packet_conn_stats stats;
 };
 

@@ -267,6 +267,10 @@ int tt_kcp_receive_settle(struct tt_kcp_receive *r)
         }
     }
     r->settled = r->nxt;
+    if (r->read == r->top) { /* nothing is held, so an idle end holds no slab either */
+        tt_slab_unref(r->compact);
+        r->compact = NULL;
+    }
     return err;
 }
 

@@ -41,6 +41,7 @@ struct tt_carrier {
     struct tt_endpoint *endpoint; /* whose it is, or NULL while UNBOUND or GONE */
     struct tt_session_id id;      /* of the session that it says it belongs to */
     uint32_t number;              /* 0, 1, 2 ... within the session, in order of opening */
+    uint64_t attached;            /* server: 1, 2, 3 ... in order of their IDs being complete */
     enum tt_carrier_role role;
     struct tt_carrier_limits limits;
     struct tt_kcp_path path; /* what is outstanding on it, while ACTIVE */

@@ -133,18 +133,35 @@ static void replace_all(struct tt_endpoint *e)
     }
 }
 
+static void set_up_carrier(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
+                           const struct tt_carrier_limits *limits)
+{
+    *c = (struct tt_carrier){.endpoint = e,
+                             .id = e->config.id,
+                             .number = e->next_carrier++,
+                             .attached = c->attached,
+                             .limits = *limits,
+                             .opened_us = now_us,
+                             .progress_mark = progress(e)};
+}
+
 void tt_endpoint_carrier_open(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
                               const struct tt_carrier_limits *limits)
 {
     replace_all(e);
-    *c = (struct tt_carrier){.endpoint = e,
-                             .id = e->config.id,
-                             .number = e->next_carrier++,
-                             .limits = *limits,
-                             .opened_us = now_us,
-                             .progress_mark = progress(e)};
+    set_up_carrier(e, now_us, c, limits);
     tt_list_push_back(&e->carriers, &c->node);
     activate(e, now_us, c);
+}
+
+void tt_endpoint_carrier_open_behind(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
+                                     const struct tt_carrier_limits *limits,
+                                     struct tt_carrier *newer)
+{
+    assert(newer->endpoint == e);
+    set_up_carrier(e, now_us, c, limits);
+    tt_list_insert_before(&newer->node, &c->node);
+    c->role = TT_CARRIER_REPLACED;
 }
 
 /* The newest of those that were replaced, when no other is left. */

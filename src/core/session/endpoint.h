@@ -84,6 +84,14 @@ void tt_endpoint_dispose(struct tt_endpoint *e);
 void tt_endpoint_carrier_open(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
                               const struct tt_carrier_limits *limits);
 
+/* The same for a carrier that is older than `newer`, a carrier of e (R-19: it counts from when its
+ * ID was complete, though its first packet comes only now). It is read, but fed nothing while a
+ * newer one is left.
+ */
+void tt_endpoint_carrier_open_behind(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
+                                     const struct tt_carrier_limits *limits,
+                                     struct tt_carrier *newer);
+
 /* The connection is gone. What was last sent on it and is not acknowledged is sent again at once.
  */
 void tt_endpoint_carrier_close(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c);
