@@ -49,6 +49,7 @@ struct tt_carrier {
     uint64_t taken_packets, taken_bytes;       /* what it was given */
     uint64_t received_packets, received_bytes; /* what it brought */
     uint64_t progress_mark; /* the session's progress when it opened; see tt_carrier_progressed */
+    uint64_t acked_mark;    /* bytes that the session had acknowledged when it became ACTIVE */
     uint32_t heard_una;     /* last una that came on it */
     bool heard;
 };

@@ -85,7 +85,8 @@ static int init_smux(struct tt_endpoint *e, uint64_t now_us)
 int tt_endpoint_init(struct tt_endpoint *e, const struct tt_endpoint_config *config,
                      uint64_t now_us)
 {
-    *e = (struct tt_endpoint){.config = *config, .heard_us = now_us};
+    *e = (struct tt_endpoint){
+        .config = *config, .heard_us = now_us, .allowance = config->tuning.redial_allowance};
     tt_list_init(&e->carriers);
     int err = init_kcp(e);
     if (!err)
@@ -113,15 +114,30 @@ bool tt_carrier_progressed(const struct tt_carrier *c)
 static void activate(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c)
 {
     c->role = TT_CARRIER_ACTIVE;
+    c->acked_mark = e->kcp.send.acked_bytes;
     tt_kcp_path_open(&e->kcp, &c->path, now_us, c->limits.ordered,
-                     c->number == 0 ? TT_KCP_UNLIMITED : e->config.tuning.redial_allowance,
-                     REPEATED_ACKS);
+                     c->number == 0 ? TT_KCP_UNLIMITED : e->allowance, REPEATED_ACKS);
+}
+
+/* Where every connection ends after a few kB, what is sent at its start can use all of them up
+ * before the other end gets a word in: then the same would be sent for ever. So one that died
+ * before anything was acknowledged halves what the next begins with, down to a segment.
+ */
+static void learn_allowance(struct tt_endpoint *e, const struct tt_carrier *c)
+{
+    const uint32_t most = e->config.tuning.redial_allowance;
+    if (e->kcp.send.acked_bytes != c->acked_mark)
+        e->allowance = e->allowance > most / 2 ? most : e->allowance * 2;
+    else if (c->path.flying.count > 0 && e->allowance > 1)
+        e->allowance /= 2;
 }
 
 static void deactivate(struct tt_endpoint *e, struct tt_carrier *c, enum tt_carrier_role role)
 {
-    if (c->role == TT_CARRIER_ACTIVE)
+    if (c->role == TT_CARRIER_ACTIVE) {
+        learn_allowance(e, c);
         tt_kcp_path_close(&e->kcp, &c->path);
+    }
     c->role = role;
 }
 

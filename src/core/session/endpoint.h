@@ -37,7 +37,7 @@ struct tt_endpoint_tuning {
     uint32_t accept_backlog, max_streams;
     uint64_t keepalive_interval_us;
     uint64_t session_timeout_us; /* nothing received for so long: the session is lost */
-    uint32_t redial_allowance;   /* segments at once on a carrier that follows another */
+    uint32_t redial_allowance;   /* most segments at once on a carrier that follows another */
 };
 
 void tt_endpoint_tuning_default(struct tt_endpoint_tuning *t);
@@ -60,7 +60,8 @@ struct tt_endpoint {
     struct tt_slab_account account; /* received slabs that this session keeps alive */
     struct tt_list carriers;        /* the newest last; all but UNBOUND and GONE ones */
     uint32_t next_carrier;
-    uint64_t heard_us;         /* when anything last came */
+    uint32_t allowance; /* what the next carrier begins with; redial_allowance or less */
+    uint64_t heard_us;  /* when anything last came */
     struct tt_smux_piece held; /* a frame that KCP had no memory for yet; len 0: none */
     size_t drain_offset;       /* bytes of the first segment in order that smux has taken already */
     int error;                 /* 0, or the fatal error that ended the session */
