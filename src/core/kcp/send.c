@@ -192,6 +192,7 @@ void tt_kcp_send_sent(struct tt_kcp_send *s, struct tt_kcp_path *path, struct tt
     out->state = TT_KCP_FLYING;
     out->path = path;
     out->sent_us = now_us;
+    out->same_ts = out->sent_before && out->ts == (uint32_t)(now_us / TT_MS);
     out->ts = (uint32_t)(now_us / TT_MS);
     out->tx = path->next_tx++;
     out->sent_again = out->sent_before;
@@ -279,7 +280,7 @@ bool tt_kcp_send_sample(const struct tt_kcp_send *s, uint32_t sn, uint32_t ts, u
                         struct tt_kcp_path **path, uint64_t *sample_us)
 {
     const struct tt_kcp_out *out = find_unacked(s, sn);
-    if (!out || out->state != TT_KCP_FLYING || out->ts != ts)
+    if (!out || out->state != TT_KCP_FLYING || out->ts != ts || out->same_ts)
         return false;
     *path = out->path;
     *sample_us = now_us - out->sent_us;
@@ -290,7 +291,7 @@ void tt_kcp_send_ack(struct tt_kcp_send *s, uint32_t sn, uint32_t ts, uint64_t n
 {
     struct tt_kcp_out *out = find_unacked(s, sn);
     if (out)
-        settle(s, out, sn, !out->sent_again || out->ts == ts, now_us);
+        settle(s, out, sn, !out->sent_again || (out->ts == ts && !out->same_ts), now_us);
 }
 
 /* --- losses --- */

@@ -47,6 +47,7 @@ struct tt_kcp_out {
     uint8_t state;
     bool sent_before; /* at least once */
     bool sent_again;  /* more than once: una alone does not say which copy arrived */
+    bool same_ts; /* an earlier copy left in the same millisecond: an ack's ts does not either */
 };
 
 struct tt_kcp_send {
