@@ -444,7 +444,7 @@ static void test_a_room_is_kept_while_the_session_goes_on(void **state)
         world_settle(&w);
         for (int k = 0; k < 3; k++) {
             assert_int_equal(tt_smux_readable_bytes(s[k]), at[k]);
-            read_pattern(s[k], 0, at[k]);
+            read_pattern(s[k], 0, (size_t)at[k]);
         }
         assert_int_equal(w.client.slabs.live_bytes, 0);
         world_end(&w);
