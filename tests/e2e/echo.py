@@ -201,6 +201,12 @@ class EchoClient(Program):
                 raise Failed(f"{what} did not come about: {self.fed} bytes fed, {self.received} came "
                              f"back; it said {self.lines}")
 
+    def is_fed_within(self, seconds):
+        """Whether it takes something within that time."""
+        with self._changed:
+            fed = self.fed
+            return self._changed.wait_for(lambda: self.fed != fed, seconds)
+
     def wait_received(self, n):
         self.wait_until(lambda c: c.received >= n, f"{n} bytes coming back")
 
