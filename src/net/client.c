@@ -1,0 +1,394 @@
+/* The client's sessions: tt_dial and what follows from it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "net/address.h"
+#include "net/redial_packet_conn.h"
+#include "net/session.h"
+
+#define DEFAULT(field, value)                                                                      \
+    do {                                                                                           \
+        if ((field) == 0)                                                                          \
+            (field) = (value);                                                                     \
+    } while (0)
+
+struct client {
+    struct tt_session session; /* what the program holds */
+    struct tt_endpoint endpoint;
+    struct tt_redial_packet_conn redial;
+    struct tt_options options;
+    char address_text[sizeof(struct tt_address) + 4];
+    bool abandoned;             /* closed without waiting: frees itself */
+    struct tt_chore chore;      /* to serve the session */
+    struct tt_chore loop_chore; /* to begin to dial, later to free: the loop's thread */
+    struct tt_chore leftover;   /* while abandoned: to be freed with the loop */
+    struct tt_timer timer;      /* the endpoint's deadline, or the end of lingering */
+    uint64_t linger_until_us;
+};
+
+static struct client *of_session(struct tt_session *s)
+{
+    return TT_CONTAINER_OF(s, struct client, session);
+}
+
+static struct client *of_redial(struct tt_redial_packet_conn *r)
+{
+    return TT_CONTAINER_OF(r, struct client, redial);
+}
+
+/* --- serving --- */
+
+static void report(struct tt_redial_packet_conn *r, enum tt_report_kind kind, const char *detail,
+                   uint64_t wait_us)
+{
+    const struct client *c = of_redial(r);
+    if (!c->options.report)
+        return;
+    c->options.report(c->options.report_ctx, &(struct tt_report){
+                                                 .kind = kind,
+                                                 .session = c->session.id_text,
+                                                 .address = c->address_text,
+                                                 .detail = detail,
+                                                 .number = r->connections,
+                                                 .wait_us = wait_us,
+                                             });
+}
+
+static void carrier_changed(struct tt_redial_packet_conn *r, uint64_t now_us)
+{
+    struct client *c = of_redial(r);
+    (void)now_us;
+    c->session.connections = r->connections;
+    c->session.dials_failed = r->dials_failed;
+    tt_worker_mark(c->session.worker, &c->chore);
+}
+
+static void tell_connected(struct client *c)
+{
+    struct tt_session *s = &c->session;
+    if (c->redial.first_error)
+        tt_worker_wake_all(s->worker, &s->change_waiters);
+    if (s->connected || c->redial.connections == 0)
+        return;
+    s->connected = true;
+    tt_worker_wake_all(s->worker, &s->change_waiters);
+    if (s->callbacks.connected)
+        s->callbacks.connected(s->callbacks_ctx, s);
+}
+
+static void rearm(struct client *c)
+{
+    uint64_t deadline_us = tt_endpoint_deadline(&c->endpoint);
+    if (c->abandoned)
+        deadline_us = tt_min_u64(deadline_us, c->linger_until_us);
+    tt_timer_set(c->session.worker, &c->timer, deadline_us);
+}
+
+static bool done_lingering(const struct client *c, uint64_t now_us)
+{
+    return c->endpoint.error || tt_endpoint_settled(&c->endpoint) || now_us >= c->linger_until_us ||
+           c->redial.connections == 0;
+}
+
+static void destroy(struct client *c)
+{
+    struct tt_loop *w = c->session.worker;
+    tt_redial_packet_conn_dispose(&c->redial);
+    tt_timer_dispose(w, &c->timer);
+    tt_list_remove(&c->chore.node);
+    tt_list_remove(&c->loop_chore.node);
+    tt_list_remove(&c->leftover.node);
+    tt_endpoint_dispose(&c->endpoint);
+    w->alloc->put(w->alloc->ctx, c);
+}
+
+static void destroy_chore(struct tt_chore *chore, uint64_t now_us)
+{
+    (void)now_us;
+    destroy(TT_CONTAINER_OF(chore, struct client, loop_chore));
+}
+
+static void destroy_leftover(struct tt_chore *chore, uint64_t now_us)
+{
+    (void)now_us;
+    destroy(TT_CONTAINER_OF(chore, struct client, leftover));
+}
+
+static void serve(struct tt_chore *chore, uint64_t now_us)
+{
+    struct client *c = TT_CONTAINER_OF(chore, struct client, chore);
+    if (c->endpoint.error && c->redial.state != TT_REDIAL_STOPPED) {
+        report(&c->redial, TT_REPORT_SESSION_ENDED, tt_strerror(c->endpoint.error), 0);
+        tt_redial_packet_conn_stop(&c->redial, now_us);
+    }
+    if (c->abandoned && done_lingering(c, now_us)) {
+        c->loop_chore.run = destroy_chore;
+        tt_worker_mark_for_loop(c->session.worker, &c->loop_chore);
+        return;
+    }
+    tell_connected(c);
+    tt_session_serve(&c->session, now_us);
+    rearm(c); /* a callback may have closed the session, but it is still there */
+}
+
+static void timer_due(struct tt_timer *timer, uint64_t now_us)
+{
+    struct client *c = TT_CONTAINER_OF(timer, struct client, timer);
+    (void)tt_endpoint_handle_timeout(&c->endpoint, now_us);
+    tt_worker_mark(c->session.worker, &c->chore);
+}
+
+static void touch(struct tt_session *s, uint64_t now_us)
+{
+    (void)tt_endpoint_touched(s->endpoint, now_us);
+    tt_worker_mark(s->worker, &of_session(s)->chore);
+}
+
+/* --- closing --- */
+
+/* The loop's thread frees, since handles are closed; the thread that closed the session waits. */
+struct ending {
+    struct tt_chore chore;
+    struct client *client;
+    struct tt_list waiters;
+};
+
+static void destroy_for(struct tt_chore *chore, uint64_t now_us)
+{
+    struct ending *e = TT_CONTAINER_OF(chore, struct ending, chore);
+    struct tt_loop *w = e->client->session.worker;
+    (void)now_us;
+    destroy(e->client);
+    e->client = NULL;
+    tt_worker_wake_all(w, &e->waiters);
+}
+
+static void destroy_and_wait(struct client *c)
+{
+    struct tt_loop *w = c->session.worker;
+    struct ending e = {.chore = {.run = destroy_for}, .client = c};
+    tt_list_init(&e.waiters);
+    tt_worker_mark_for_loop(w, &e.chore);
+    while (e.client)
+        (void)tt_worker_wait(w, &e.waiters, TT_NEVER);
+}
+
+static void abandon(struct client *c)
+{
+    c->abandoned = true;
+    c->leftover.run = destroy_leftover;
+    tt_list_push_back(&c->session.worker->leftovers, &c->leftover.node);
+}
+
+static int close_session(struct tt_session *s, bool may_wait)
+{
+    struct client *c = of_session(s);
+    struct tt_loop *w = s->worker;
+
+    c->linger_until_us = tt_deadline_after(tt_worker_now_us(), s->linger_us);
+    tt_worker_mark(w, &c->chore);
+    if (!may_wait || !w->running) {
+        abandon(c);
+        return TT_OK;
+    }
+    while (!done_lingering(c, tt_worker_now_us()))
+        (void)tt_worker_wait(w, &s->change_waiters, c->linger_until_us);
+    int err = c->endpoint.error;
+    if (!err && !tt_endpoint_settled(&c->endpoint))
+        err = TT_E_TIMEOUT;
+    destroy_and_wait(c);
+    return err;
+}
+
+static const struct tt_session_side client_side = {.touch = touch, .close = close_session};
+
+/* --- making one --- */
+
+static void fill_in_defaults(struct tt_options *o)
+{
+    DEFAULT(o->smux_version, 2);
+    DEFAULT(o->session_timeout_us, 600 * TT_SECOND);
+    DEFAULT(o->linger_us, 5 * TT_SECOND);
+    DEFAULT(o->dial_timeout_us, 10 * TT_SECOND);
+    DEFAULT(o->redial_first_us, 50 * TT_MS);
+    DEFAULT(o->redial_most_us, 2 * TT_SECOND);
+}
+
+static int init_endpoint(struct client *c, struct tt_loop *w)
+{
+    struct tt_endpoint_config config = {.client = true,
+                                        .smux_version = (uint8_t)c->options.smux_version,
+                                        .slabs = &w->slabs,
+                                        .alloc = w->alloc};
+    tt_endpoint_tuning_default(&config.tuning);
+    config.tuning.session_timeout_us = c->options.session_timeout_us;
+    if (c->options.max_streams)
+        config.tuning.max_streams = c->options.max_streams;
+    memcpy(config.hash_key, w->hash_key, sizeof config.hash_key);
+    int err = tt_session_id_generate(&config.id, &tt_worker_random);
+    if (!err)
+        err = tt_worker_random.fill(NULL, &config.conv, sizeof config.conv);
+    if (!err)
+        err = tt_endpoint_init(&c->endpoint, &config, tt_worker_now_us());
+    return err;
+}
+
+static int init_redial(struct client *c, struct tt_loop *w, const struct tt_address *address)
+{
+    c->redial = (struct tt_redial_packet_conn){.worker = w,
+                                               .endpoint = &c->endpoint,
+                                               .options = &c->options,
+                                               .address_text = c->address_text,
+                                               .changed = carrier_changed,
+                                               .report = report,
+                                               .dialer = {.address = *address}};
+    return tt_redial_packet_conn_init(&c->redial);
+}
+
+/* All that may fail. */
+static int set_up(struct client *c, struct tt_loop *w, const struct tt_address *address)
+{
+    int err = init_endpoint(c, w);
+    if (err)
+        return err;
+    err = init_redial(c, w, address);
+    if (!err) {
+        err = tt_timer_init(w, &c->timer, timer_due);
+        if (err)
+            tt_redial_packet_conn_dispose(&c->redial);
+    }
+    if (err)
+        tt_endpoint_dispose(&c->endpoint);
+    return err;
+}
+
+static void begin_to_dial(struct tt_chore *chore, uint64_t now_us)
+{
+    tt_redial_packet_conn_begin(&TT_CONTAINER_OF(chore, struct client, loop_chore)->redial, now_us);
+}
+
+static int check(const char *address_text, const struct tt_options *options,
+                 struct tt_address *address, struct tt_error_text *why)
+{
+    if (options->smux_version > 2) {
+        tt_why(why, "smux version %u: only 1 and 2 exist", options->smux_version);
+        return TT_E_INVAL;
+    }
+    return tt_address_parse(address, address_text, why);
+}
+
+/* Makes it on the options' loop, and begins to dial. */
+static int begin(const char *address_text, const struct tt_options *options, bool fail_fast,
+                 const struct tt_session_callbacks *callbacks, void *ctx, struct client **made,
+                 struct tt_error_text *why)
+{
+    struct tt_loop *w = options->loop;
+    struct tt_address address;
+    int err = check(address_text, options, &address, why);
+    if (err)
+        return err;
+    const bool entered = tt_worker_enter(w);
+    struct client *c = w->alloc->get(w->alloc->ctx, sizeof *c);
+    err = c ? TT_OK : TT_E_NOMEM;
+    if (!err) {
+        *c = (struct client){
+            .options = *options, .chore = {.run = serve}, .loop_chore = {.run = begin_to_dial}};
+        fill_in_defaults(&c->options);
+        (void)snprintf(c->address_text, sizeof c->address_text, "%s", address_text);
+        err = set_up(c, w, &address);
+    }
+    if (!err) {
+        tt_session_init(&c->session, w, &c->endpoint, &client_side, c->options.linger_us);
+        if (callbacks)
+            c->session.callbacks = *callbacks;
+        c->session.callbacks_ctx = ctx;
+        c->redial.fail_fast = fail_fast;
+        tt_worker_mark_for_loop(w, &c->loop_chore);
+        tt_worker_mark(w, &c->chore);
+        *made = c;
+    } else {
+        if (c)
+            w->alloc->put(w->alloc->ctx, c);
+        tt_why(why, "begin a session with %.100s: %s", address_text, tt_strerror(err));
+    }
+    tt_worker_leave(w, entered);
+    return err;
+}
+
+int tt_session_begin(const char *address, const struct tt_options *options,
+                     const struct tt_session_callbacks *callbacks, void *ctx,
+                     struct tt_session **session, struct tt_error_text *why)
+{
+    struct client *c;
+    *session = NULL;
+    if (!options || !options->loop) {
+        tt_why(why, "a session with callbacks needs options.loop");
+        return TT_E_INVAL;
+    }
+    int err = begin(address, options, false, callbacks, ctx, &c, why);
+    if (!err)
+        *session = &c->session;
+    return err;
+}
+
+/* The first dial: until it stands or has failed. */
+static int await_first(struct client *c, struct tt_error_text *why)
+{
+    struct tt_session *s = &c->session;
+    struct tt_loop *w = s->worker;
+    const bool entered = tt_worker_enter(w);
+    while (!s->connected && !c->redial.first_error)
+        (void)tt_worker_wait(w, &s->change_waiters, TT_NEVER);
+    const int err = s->connected ? TT_OK : c->redial.first_error;
+    if (err) {
+        tt_why(why, "%s", c->redial.why.text);
+        destroy_and_wait(c);
+    } else {
+        c->redial.fail_fast = false;
+    }
+    tt_worker_leave(w, entered);
+    return err;
+}
+
+static int make_loop(struct tt_options *o, struct tt_error_text *why)
+{
+    int err = tt_loop_new(o, &o->loop);
+    if (err) {
+        tt_why(why, "make an event loop: %s", tt_strerror(err));
+        return err;
+    }
+    err = tt_loop_start(o->loop);
+    if (err) {
+        tt_why(why, "start a thread: %s", tt_strerror(err));
+        tt_loop_free(o->loop);
+    }
+    return err;
+}
+
+int tt_dial(const char *address, const struct tt_options *options, struct tt_session **session,
+            struct tt_error_text *why)
+{
+    struct tt_options o = options ? *options : (struct tt_options){0};
+    const bool owns_loop = !o.loop;
+    struct client *c;
+    int err = TT_OK;
+
+    *session = NULL;
+    if (owns_loop)
+        err = make_loop(&o, why);
+    else if (tt_worker_is_callback(o.loop))
+        err = TT_E_INVAL;
+    if (err)
+        return err;
+    err = begin(address, &o, true, NULL, NULL, &c, why);
+    if (!err)
+        err = await_first(c, why);
+    if (err) {
+        if (owns_loop)
+            tt_loop_free(o.loop);
+        return err;
+    }
+    c->session.owns_loop = owns_loop;
+    *session = &c->session;
+    return TT_OK;
+}
