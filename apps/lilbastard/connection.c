@@ -1,5 +1,6 @@
 #include "connection.h"
 
+#include "clock.h"
 #include "flow.h"
 #include "log.h"
 #include "socket.h"
@@ -50,11 +51,6 @@ struct tt_lil_connection {
 
 static const char *const side_names[] = {"client", "server"};
 
-static uint64_t now_us(void)
-{
-    return uv_hrtime() / 1000;
-}
-
 static uint64_t ms_rounded_up(uint64_t us)
 {
     return us / 1000 + (us % 1000 != 0);
@@ -78,7 +74,7 @@ struct tt_lil_link *tt_lil_connection_link(struct tt_lil_connection *c)
 /* Reports what became of the connection, with its age and how much it carried. */
 static void log_end(const struct tt_lil_connection *c, const char *what, const char *by)
 {
-    const double age_s = (double)(now_us() - c->opened_us) / 1e6;
+    const double age_s = (double)(tt_lil_now_us() - c->opened_us) / 1e6;
     tt_lil_log("#%" PRIu64 " %s%s after %.3f s, %" PRIu64 " bytes up, %" PRIu64 " bytes down",
                c->number, what, by, age_s, c->flows[UP].forwarded_bytes,
                c->flows[DOWN].forwarded_bytes);
@@ -290,7 +286,7 @@ static void sink_failed(struct tt_lil_connection *c, int side, uint64_t now)
 /* Moves what can be moved in both directions, then waits for more. */
 static void step(struct tt_lil_connection *c)
 {
-    const uint64_t now = now_us();
+    const uint64_t now = tt_lil_now_us();
 
     for (int i = 0; i < 2; i++) {
         switch (pump(c, i, now)) {
@@ -481,7 +477,7 @@ void tt_lil_connection_start(struct tt_lil_world *world, int fd, uint64_t number
     }
     c->world = world;
     c->number = number;
-    c->opened_us = now_us();
+    c->opened_us = tt_lil_now_us();
     c->next_upstream = world->upstream;
     c->sides[CLIENT].connection = c->sides[SERVER].connection = c;
     init_timers(c);

@@ -75,14 +75,14 @@ static enum tt_lil_flow_result send_due(struct tt_lil_flow *flow, int sink_fd, u
     return flow->left_bytes && *flow->left_bytes == 0 ? TT_LIL_FLOW_USED_UP : TT_LIL_FLOW_GOES_ON;
 }
 
-static enum tt_lil_flow_result receive(struct tt_lil_flow *flow, int source_fd, uint64_t now_us)
+static enum tt_lil_flow_result receive(struct tt_lil_flow *flow, int source_fd)
 {
     const size_t room = tt_lil_hold_room(&flow->hold);
-    const ssize_t n = tt_lil_hold_receive(&flow->hold, source_fd, now_us);
+    const ssize_t n = tt_lil_hold_receive(&flow->hold, source_fd);
 
     if (n == 0) {
         flow->end_read = true;
-        flow->end_due_us = tt_lil_hold_due_us(&flow->hold, now_us);
+        flow->end_due_us = tt_lil_hold_arrival_due_us(&flow->hold);
     } else if (n < 0 && n != -EAGAIN && n != -EINTR) {
         return TT_LIL_FLOW_SOURCE_FAILED;
     }
@@ -109,7 +109,7 @@ enum tt_lil_flow_result tt_lil_flow_pump(struct tt_lil_flow *flow, int source_fd
     for (int i = 0; i < ROUNDS && result == TT_LIL_FLOW_GOES_ON; i++) {
         if (!flow->source_ready || !tt_lil_flow_wants_source(flow))
             break;
-        result = receive(flow, source_fd, now_us);
+        result = receive(flow, source_fd);
         if (result == TT_LIL_FLOW_GOES_ON)
             result = send_due(flow, sink_fd, now_us);
     }

@@ -1,5 +1,8 @@
 #include "hold.h"
 
+#include "clock.h"
+
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +18,8 @@ struct tt_lil_mark {
 #define MARKS       512
 #define MIN_STEP_US 1000
 
-/* More idle buffers than this go back to the system. */
-#define MAX_IDLE 16
+/* What more is idle goes back to the system. */
+#define MAX_IDLE_BYTES (32u << 20)
 
 static uint8_t *pool_take(struct tt_lil_pool *pool)
 {
@@ -33,7 +36,7 @@ static uint8_t *pool_take(struct tt_lil_pool *pool)
 
 static void pool_give(struct tt_lil_pool *pool, void *buffer)
 {
-    if (pool->idle_count >= MAX_IDLE) {
+    if (pool->idle_count >= MAX_IDLE_BYTES / pool->buffer_bytes) {
         free(buffer);
         return;
     }
@@ -74,12 +77,16 @@ size_t tt_lil_hold_room(const struct tt_lil_hold *hold)
     return hold->pool->buffer_bytes - hold->held_bytes;
 }
 
-uint64_t tt_lil_hold_due_us(const struct tt_lil_hold *hold, uint64_t now_us)
+/* When what arrives at now_us is due: never before its delay has passed. */
+static uint64_t due_time(const struct tt_lil_hold *hold, uint64_t now_us)
 {
-    if (hold->delay_us == 0)
-        return now_us;
-    uint64_t due_us = now_us + hold->delay_us + hold->step_us - 1;
+    const uint64_t due_us = now_us + hold->delay_us + hold->step_us - 1;
     return due_us - due_us % hold->step_us;
+}
+
+uint64_t tt_lil_hold_arrival_due_us(const struct tt_lil_hold *hold)
+{
+    return hold->delay_us > 0 ? due_time(hold, tt_lil_now_us()) : 0;
 }
 
 size_t tt_lil_hold_due_bytes(struct tt_lil_hold *hold, uint64_t now_us)
@@ -98,19 +105,21 @@ uint64_t tt_lil_hold_next_due_us(const struct tt_lil_hold *hold)
 }
 
 /* Notes that bytes arrived now. */
-static void mark_arrival(struct tt_lil_hold *hold, uint64_t now_us, size_t bytes)
+static void mark_arrival(struct tt_lil_hold *hold, size_t bytes)
 {
     if (hold->delay_us == 0) {
         hold->due_bytes += bytes;
         return;
     }
+    const uint64_t now_us = tt_lil_now_us();
     tt_lil_hold_due_bytes(hold, now_us); /* makes room among the marks */
-    const uint64_t due_us = tt_lil_hold_due_us(hold, now_us);
+    const uint64_t due_us = due_time(hold, now_us);
     const size_t last = (hold->first_mark + hold->mark_count - 1) % MARKS;
-    if (hold->mark_count > 0 && (hold->marks[last].due_us == due_us || hold->mark_count == MARKS)) {
+    if (hold->mark_count > 0 && hold->marks[last].due_us == due_us) {
         hold->marks[last].bytes += bytes;
         return;
     }
+    assert(hold->mark_count < MARKS); /* see tt_lil_hold_init() */
     hold->marks[(hold->first_mark + hold->mark_count) % MARKS] =
         (struct tt_lil_mark){.due_us = due_us, .bytes = bytes};
     hold->mark_count++;
@@ -139,7 +148,7 @@ static void give_back_if_empty(struct tt_lil_hold *hold)
     hold->start_bytes = 0;
 }
 
-ssize_t tt_lil_hold_receive(struct tt_lil_hold *hold, int fd, uint64_t now_us)
+ssize_t tt_lil_hold_receive(struct tt_lil_hold *hold, int fd)
 {
     struct iovec pieces[2];
 
@@ -152,7 +161,7 @@ ssize_t tt_lil_hold_receive(struct tt_lil_hold *hold, int fd, uint64_t now_us)
     ssize_t n = readv(fd, pieces, count);
     if (n > 0) {
         hold->held_bytes += (size_t)n;
-        mark_arrival(hold, now_us, (size_t)n);
+        mark_arrival(hold, (size_t)n);
         return n;
     }
     n = n < 0 ? -errno : 0;

@@ -4,7 +4,9 @@
  * thousand idle connections hold no buffers, and a busy one reuses memory that is warm in the
  * cache. With a delay every byte knows when it is due.
  *
- * Reads from and writes to sockets, without blocking. Time is an argument, in microseconds.
+ * Reads from and writes to sockets, without blocking. It is told when "now" is (microseconds), but
+ * reads the clock itself for the time of an arrival: bytes that came in after the caller had looked
+ * at the clock would leave too early.
  */
 #ifndef TT_LIL_HOLD_H
 #define TT_LIL_HOLD_H
@@ -50,7 +52,7 @@ size_t tt_lil_hold_room(const struct tt_lil_hold *hold);
 /* Reads once from fd, as much as there is room for; there must be some.
  * Returns the number of bytes, 0 at the end of the stream, or a negative errno.
  */
-ssize_t tt_lil_hold_receive(struct tt_lil_hold *hold, int fd, uint64_t now_us);
+ssize_t tt_lil_hold_receive(struct tt_lil_hold *hold, int fd);
 
 /* Writes once to fd: what is due, and at most max_bytes, of which there must be some.
  * Returns the number of bytes or a negative errno.
@@ -63,7 +65,7 @@ size_t tt_lil_hold_due_bytes(struct tt_lil_hold *hold, uint64_t now_us);
 /* When more bytes become due, or UINT64_MAX. */
 uint64_t tt_lil_hold_next_due_us(const struct tt_lil_hold *hold);
 
-/* When something that arrived at now_us is due. */
-uint64_t tt_lil_hold_due_us(const struct tt_lil_hold *hold, uint64_t now_us);
+/* When something that has just arrived is due. */
+uint64_t tt_lil_hold_arrival_due_us(const struct tt_lil_hold *hold);
 
 #endif

@@ -1,8 +1,10 @@
 #include "listener.h"
 
+#include "clock.h"
 #include "log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,11 +13,6 @@
 #define ACCEPTS_PER_EVENT 64
 
 #define RETRY_MS 1000
-
-static uint64_t now_us(void)
-{
-    return uv_hrtime() / 1000;
-}
 
 static int new_bound_socket(const struct sockaddr *address, socklen_t len, size_t buffer_bytes)
 {
@@ -83,7 +80,11 @@ int tt_lil_listener_open(struct tt_lil_listener *l, uv_loop_t *loop, const struc
     char text[TT_LIL_ADDRESS_TEXT];
 
     *l = (struct tt_lil_listener){
-        .loop = loop, .kernel_buffer_bytes = kernel_buffer_bytes, .reserved_fd = -1};
+        .loop = loop,
+        .kernel_buffer_bytes = kernel_buffer_bytes,
+        .reserved_fd = -1,
+        .spare_fd = -1,
+    };
     for (; where; where = where->ai_next) {
         if (open_one(l, where) == 0)
             break;
@@ -141,34 +142,58 @@ static void wait_for_resources(struct tt_lil_listener *l, int error)
     uv_timer_start(&l->retry_timer, retry, RETRY_MS, 0);
 }
 
-/* These concern only the connection that was to be accepted. */
-static bool is_over(int error)
+/* Keeps one descriptor back, so that whoever is accepted can be connected upstream as well. */
+static bool keep_spare_fd(struct tt_lil_listener *l)
 {
-    return error != ECONNABORTED && error != EINTR && error != EPROTO && error != ENETUNREACH &&
-           error != EHOSTUNREACH && error != EPERM;
+    if (l->spare_fd < 0)
+        l->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return l->spare_fd >= 0;
+}
+
+static void give_up_spare_fd(struct tt_lil_listener *l)
+{
+    if (l->spare_fd >= 0)
+        close(l->spare_fd);
+    l->spare_fd = -1;
+}
+
+/* Other errors concern the one connection that was to be accepted. */
+static bool is_shortage(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+/* Returns 0 when one was accepted, or an errno. */
+static int accept_one(struct tt_lil_listener *l)
+{
+    struct sockaddr_storage from;
+    socklen_t len = sizeof from;
+    char peer[TT_LIL_ADDRESS_TEXT];
+
+    if (!keep_spare_fd(l))
+        return errno;
+    int fd = accept4(l->socket->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    give_up_spare_fd(l);
+    l->accepted(l->ctx, fd, tt_lil_address_text((struct sockaddr *)&from, len, peer));
+    return 0;
 }
 
 static void accept_waiting(void *ctx, int events)
 {
     struct tt_lil_listener *l = ctx;
-    char peer[TT_LIL_ADDRESS_TEXT];
 
     (void)events;
     /* Each accepted connection may make the owner pause, refuse or close. */
     for (int i = 0; i < ACCEPTS_PER_EVENT && l->socket && !l->paused; i++) {
-        struct sockaddr_storage from;
-        socklen_t len = sizeof from;
-        int fd =
-            accept4(l->socket->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) {
-            l->starved = false;
-            l->accepted(l->ctx, fd, tt_lil_address_text((struct sockaddr *)&from, len, peer));
-        } else if (errno == EAGAIN) {
-            return;
-        } else if (is_over(errno)) {
-            wait_for_resources(l, errno);
+        const int error = accept_one(l);
+        if (error == EAGAIN) {
+            l->starved = false; /* nobody waits any more: a new shortage is news again */
             return;
         }
+        if (is_shortage(error))
+            wait_for_resources(l, error);
     }
 }
 
@@ -176,7 +201,7 @@ static void refuse_timer_fired(uv_timer_t *timer);
 
 static void arm_refuse_timer(struct tt_lil_listener *l)
 {
-    const uint64_t now = now_us();
+    const uint64_t now = tt_lil_now_us();
     const uint64_t wait_us = l->refuse_until_us > now ? l->refuse_until_us - now : 0;
 
     uv_update_time(l->loop);
@@ -194,7 +219,7 @@ static void refuse_timer_fired(uv_timer_t *timer)
 {
     struct tt_lil_listener *l = timer->data;
 
-    if (now_us() < l->refuse_until_us) {
+    if (tt_lil_now_us() < l->refuse_until_us) {
         arm_refuse_timer(l);
         return;
     }
@@ -210,7 +235,7 @@ static void refuse_timer_fired(uv_timer_t *timer)
 
 void tt_lil_listener_refuse(struct tt_lil_listener *l, uint64_t us)
 {
-    const uint64_t until_us = now_us() + us;
+    const uint64_t until_us = tt_lil_now_us() + us;
 
     if (until_us > l->refuse_until_us)
         l->refuse_until_us = until_us;
@@ -230,6 +255,7 @@ void tt_lil_listener_close(struct tt_lil_listener *l)
     if (l->reserved_fd >= 0)
         close(l->reserved_fd);
     l->reserved_fd = -1;
+    give_up_spare_fd(l);
     uv_close((uv_handle_t *)&l->refuse_timer, NULL);
     uv_close((uv_handle_t *)&l->retry_timer, NULL);
 }

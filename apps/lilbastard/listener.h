@@ -21,6 +21,7 @@ struct tt_lil_listener {
     size_t kernel_buffer_bytes;   /* for accepted sockets; 0: as the kernel likes */
     struct tt_lil_socket *socket; /* owned; NULL while it refuses, and when closed */
     int reserved_fd;              /* owned; bound but not listening, or -1 */
+    int spare_fd;                 /* owned; for the upstream side of the next one, or -1 */
     bool paused;
     bool starved; /* out of descriptors or memory, and that was printed */
     uv_timer_t refuse_timer;

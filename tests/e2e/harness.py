@@ -17,6 +17,7 @@ and DEADLINE_S only bounds how long a broken program can hold it up.
 """
 
 import concurrent.futures
+import fcntl
 import os
 import queue
 import re
@@ -27,6 +28,7 @@ import socket
 import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 import traceback
@@ -150,8 +152,27 @@ class Program:
         self.process.send_signal(number)
         return self.wait()
 
-    def cpu_s(self):
-        """Processor time that it has used so far."""
+    def pause(self):
+        """Stops it (SIGSTOP), so that several things can happen to it at once."""
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT)
+
+    def go_on(self):
+        self.process.send_signal(signal.SIGCONT)
+
+    def is_busy(self):
+        """Whether it uses the processor although nothing happens.
+
+        It runs beside us while we use half a second of processor time ourselves, however long that
+        takes. A program that spins gets about as much as we do, also on a loaded machine.
+        """
+        before_s = self._cpu_s()
+        end_s = time.process_time() + 0.5
+        while time.process_time() < end_s:
+            pass
+        return self._cpu_s() - before_s > 0.1
+
+    def _cpu_s(self):
         with open(f"/proc/{self.pid}/stat", encoding="ascii") as stat:
             fields = stat.read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -284,6 +305,11 @@ def read_to_end_or_reset(s):
         if not piece:
             return bytes(data), False
         data += piece
+
+
+def unacknowledged_bytes(s):
+    """What the other side's kernel has not acknowledged yet; an end counts as one byte."""
+    return struct.unpack("i", fcntl.ioctl(s, termios.TIOCOUTQ, bytes(4)))[0]
 
 
 def is_open_and_quiet(s):
