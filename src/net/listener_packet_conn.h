@@ -1,47 +1,42 @@
 /* listener_packet_conn.h - the server's packet connection: TCP connections that come in, and the
- * sessions they belong to.
+ * packets on them.
  *
  * A connection first tells its session ID, 8 bytes, within 10 s; then the queue packet conn knows
- * which session its packets are for.
+ * which session its packets are for. One that brings nothing for the session timeout is ended
+ * (R-34). Both are lists in order of time: no timer for each, no scan. The ListenerPacketConn of
+ * the worked example.
  */
 #ifndef TT_NET_LISTENER_PACKET_CONN_H
 #define TT_NET_LISTENER_PACKET_CONN_H
 
-#include <uv.h>
+#include <turbotunnel/session.h>
 
 #include "core/queue_packet_conn.h"
 #include "net/conn.h"
-#include "net/session.h"
 
-/* A listening socket. */
-struct tt_door {
-    uv_poll_t poll;
-    struct tt_listener *owner;
-    const struct tt_alloc *alloc;
-    int fd;
-};
-
-struct tt_listener {
+struct tt_listener_packet_conn {
     struct tt_loop *worker;
-    struct tt_options options; /* defaults filled in */
+    const struct tt_options *options; /* defaults filled in; borrowed */
+    /* Something came: the sessions are to be served, and the deadline may have changed. */
+    void (*changed)(struct tt_listener_packet_conn *l);
+    void (*report)(struct tt_listener_packet_conn *l, enum tt_report_kind kind, const char *session,
+                   const char *detail);
     struct tt_queue_packet_conn queue;
-    struct tt_door *door;          /* or NULL: stopped */
-    struct tt_list unidentified;   /* connections that have not told their ID, oldest first */
-    struct tt_list idle;           /* the others, in order of last input */
-    struct tt_list accept_waiters; /* threads in tt_listener_accept */
-    struct tt_list change_waiters; /* threads that wait for the end */
-    struct tt_chore chore;         /* to serve the sessions */
-    struct tt_chore door_chore;    /* to open or close the door: the loop's thread */
-    struct tt_timer timer;         /* the earliest of: sessions, handshakes, idle connections */
-    struct tt_timer door_timer;    /* to accept again, after no descriptor was to be had */
-    void (*begun)(void *ctx, struct tt_session *session);
-    void *begun_ctx;
-    uint32_t connections_now;
-    bool owns_loop;
-    bool stopped;
-    bool destroyed;
-    struct tt_listener_stats stats;
-    char address_text[TT_ERROR_TEXT_SIZE];
+    struct tt_list unidentified;    /* connections that have not told their ID, oldest first */
+    struct tt_list idle;            /* the others, in order of last input */
+    struct tt_listener_stats stats; /* of connections */
 };
+
+/* The borrowed fields and callbacks are set by the caller before. 0 or TT_E_INVAL. */
+int tt_listener_packet_conn_init(struct tt_listener_packet_conn *l);
+
+/* Ends all connections and sessions. */
+void tt_listener_packet_conn_dispose(struct tt_listener_packet_conn *l, uint64_t now_us);
+
+/* A connection has come in; fd is taken over. The loop's thread. */
+void tt_listener_packet_conn_greet(struct tt_listener_packet_conn *l, int fd);
+
+uint64_t tt_listener_packet_conn_deadline(const struct tt_listener_packet_conn *l);
+void tt_listener_packet_conn_handle_timeout(struct tt_listener_packet_conn *l, uint64_t now_us);
 
 #endif

@@ -1,0 +1,170 @@
+#include <errno.h>
+#include <netdb.h>
+#include <string.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "carrier/tcp.h"
+#include "net/door.h"
+#include "net/resolve.h"
+
+#define ACCEPTS_A_TURN  64            /* before those who are here get their turn */
+#define ACCEPT_PAUSE_US (100 * TT_MS) /* when the system has no descriptor for us */
+
+/* What libuv holds on to until it has closed it. */
+struct tt_door_watch {
+    uv_poll_t poll;
+    struct tt_door *door; /* NULL: closed */
+    const struct tt_alloc *alloc;
+    int fd;
+};
+
+/* --- binding --- */
+
+static const char *advice(int err)
+{
+    switch (err) {
+    case -EADDRINUSE:
+        return " (another program listens there; choose another port, or 0 for any)";
+    case -EACCES:
+        return " (ports below 1024 need root or CAP_NET_BIND_SERVICE)";
+    case -EADDRNOTAVAIL:
+        return " (this machine does not have that address)";
+    default:
+        return "";
+    }
+}
+
+static int bind_socket(struct tt_door *door, const char *address, int *fd,
+                       struct tt_error_text *why)
+{
+    struct tt_address a;
+    struct addrinfo *found;
+    struct sockaddr_storage bound;
+    socklen_t len = sizeof bound;
+
+    int err = tt_address_parse(&a, address, why);
+    if (err)
+        return err;
+    const int gai = tt_resolve_blocking(&a, true, &found);
+    if (gai) {
+        tt_why(why, "resolve %.100s: %s", address, gai_strerror(gai));
+        return TT_E_RESOLVE;
+    }
+    err = tt_tcp_listen(found->ai_addr, found->ai_addrlen, fd);
+    freeaddrinfo(found);
+    if (err) {
+        tt_why(why, "listen on %.100s: %s%s", address, strerror(-err), advice(err));
+        return TT_E_ADDRESS;
+    }
+    (void)getsockname(*fd, (struct sockaddr *)&bound, &len);
+    tt_address_format(door->address_text, (struct sockaddr *)&bound);
+    return TT_OK;
+}
+
+static int make_watch(struct tt_door *door, int fd)
+{
+    const struct tt_alloc *alloc = door->worker->alloc;
+    struct tt_door_watch *w = alloc->get(alloc->ctx, sizeof *w);
+    if (!w)
+        return TT_E_NOMEM;
+    *w = (struct tt_door_watch){.door = door, .alloc = alloc, .fd = fd};
+    if (uv_poll_init(&door->worker->uv, &w->poll, fd)) {
+        alloc->put(alloc->ctx, w);
+        return TT_E_SYSTEM;
+    }
+    w->poll.data = w;
+    door->watch = w;
+    return TT_OK;
+}
+
+static void pause_is_over(struct tt_timer *timer, uint64_t now_us)
+{
+    (void)now_us;
+    tt_door_open(TT_CONTAINER_OF(timer, struct tt_door, pause));
+}
+
+int tt_door_bind(struct tt_door *door, const char *address, struct tt_error_text *why)
+{
+    int fd = -1;
+    int err = tt_timer_init(door->worker, &door->pause, pause_is_over);
+    if (err)
+        return err;
+    err = bind_socket(door, address, &fd, why);
+    if (!err)
+        err = make_watch(door, fd);
+    if (err) {
+        if (fd >= 0)
+            close(fd);
+        tt_timer_dispose(door->worker, &door->pause);
+    }
+    return err;
+}
+
+/* --- accepting --- */
+
+static void wait_a_little(struct tt_door *door)
+{
+    (void)uv_poll_stop(&door->watch->poll);
+    tt_timer_set(door->worker, &door->pause,
+                 tt_deadline_after(tt_worker_now_us(), ACCEPT_PAUSE_US));
+}
+
+/* 0: somebody came in, or went before he was in; -EAGAIN: nobody is there. */
+static int let_one_in(struct tt_door *door)
+{
+    int fd;
+    const int err = tt_tcp_accept(door->watch->fd, &fd, NULL);
+    if (!err)
+        door->guest(door, fd);
+    return err == -ECONNABORTED || err == -EINTR ? 0 : err;
+}
+
+static void somebody_knocks(uv_poll_t *handle, int status, int events)
+{
+    struct tt_door_watch *watch = handle->data;
+    struct tt_door *door = watch->door;
+    int err = status; /* libuv has stopped polling when there is one */
+    (void)events;
+    if (!door)
+        return;
+    tt_worker_turn(door->worker);
+    for (int i = 0; i < ACCEPTS_A_TURN && !err && door->watch; i++)
+        err = let_one_in(door);
+    if (err && err != -EAGAIN && door->watch) {
+        door->failures++;
+        wait_a_little(door);
+    }
+}
+
+void tt_door_open(struct tt_door *door)
+{
+    if (door->watch)
+        (void)uv_poll_start(&door->watch->poll, UV_READABLE, somebody_knocks);
+}
+
+/* --- the end --- */
+
+static void free_watch(uv_handle_t *handle)
+{
+    struct tt_door_watch *w = handle->data;
+    w->alloc->put(w->alloc->ctx, w);
+}
+
+void tt_door_close(struct tt_door *door)
+{
+    struct tt_door_watch *w = door->watch;
+    if (!w)
+        return;
+    door->watch = NULL;
+    w->door = NULL;
+    tt_timer_set(door->worker, &door->pause, TT_NEVER);
+    uv_close((uv_handle_t *)&w->poll, free_watch);
+    close(w->fd);
+}
+
+void tt_door_dispose(struct tt_door *door)
+{
+    tt_door_close(door);
+    tt_timer_dispose(door->worker, &door->pause);
+}
