@@ -13,13 +13,28 @@ static int take_header(struct tt_decap *d, struct tt_span *in)
     return tt_get_be16(d->header) <= d->max_packet ? TT_OK : TT_E_TOO_LONG;
 }
 
+static int skip_rest(struct tt_decap *d, struct tt_span *in)
+{
+    const uint32_t n = in->len < d->skip ? (uint32_t)in->len : d->skip;
+    tt_span_skip(in, n);
+    d->skip -= n;
+    return d->skip > 0 ? TT_E_AGAIN : TT_OK;
+}
+
 int tt_decap_init(struct tt_decap *d, size_t max_packet, const struct tt_alloc *alloc)
 {
     if (max_packet < 1 || max_packet > TT_ENCAP_MAX_PACKET)
         return TT_E_INVAL;
-    *d = (struct tt_decap){.max_packet = (uint32_t)max_packet, .header_left = TT_ENCAP_HEADER};
+    *d = (struct tt_decap){.max_packet = (uint32_t)max_packet,
+                           .keep = TT_ENCAP_MAX_PACKET,
+                           .header_left = TT_ENCAP_HEADER};
     tt_packet_body_init(&d->body, alloc);
     return TT_OK;
+}
+
+void tt_decap_cut(struct tt_decap *d, uint32_t bytes)
+{
+    d->keep = bytes;
 }
 
 void tt_decap_dispose(struct tt_decap *d)
@@ -31,17 +46,22 @@ int tt_decap_next(struct tt_decap *d, struct tt_span *in, struct tt_span *packet
 {
     if (d->header_left == TT_ENCAP_HEADER)
         tt_packet_body_release(&d->body); /* the packet given out last */
-    int err = take_header(d, in);
+    int err = skip_rest(d, in);
+    if (!err)
+        err = take_header(d, in);
     if (err)
         return err;
-    err = tt_packet_body_take(&d->body, tt_get_be16(d->header), in, packet);
+    const uint32_t len = tt_get_be16(d->header);
+    const uint32_t kept = len < d->keep ? len : d->keep;
+    err = tt_packet_body_take(&d->body, kept, in, packet);
     if (err)
         return err;
+    d->skip = len - kept;
     d->header_left = TT_ENCAP_HEADER;
     return TT_OK;
 }
 
 int tt_decap_end(const struct tt_decap *d)
 {
-    return d->header_left == TT_ENCAP_HEADER ? TT_OK : TT_E_TRUNCATED;
+    return d->header_left == TT_ENCAP_HEADER && d->skip == 0 ? TT_OK : TT_E_TRUNCATED;
 }

@@ -33,6 +33,8 @@ static inline void tt_encap_header(uint8_t out[TT_ENCAP_HEADER], uint16_t len)
 struct tt_decap {
     struct tt_packet_body body; /* the current packet, or the one given out last */
     uint32_t max_packet;
+    uint32_t keep; /* bytes of a packet that are given out */
+    uint32_t skip; /* bytes still to come of one that was cut */
     uint8_t header[TT_ENCAP_HEADER];
     uint8_t header_left; /* bytes of it still to come */
 };
@@ -41,6 +43,12 @@ struct tt_decap {
  * Allocates nothing.
  */
 int tt_decap_init(struct tt_decap *d, size_t max_packet, const struct tt_alloc *alloc);
+
+/* Of packets longer than `bytes` (1..65535) only so much is given out from now on; the rest is
+ * passed over. The length field may announce 65,535 bytes, and a session never uses more than its
+ * packet size: what is beyond need not be held for anybody. Call it before tt_decap_next.
+ */
+void tt_decap_cut(struct tt_decap *d, uint32_t bytes);
 
 /* Frees what d owns. Safe on an object of all zeroes, and twice. */
 void tt_decap_dispose(struct tt_decap *d);

@@ -10,6 +10,11 @@
 /* A read of less than this is copied when it must be kept: a large slab is not held for little. */
 #define WORTH_KEEPING_BYTES 16384u
 
+/* More than anybody sends in a packet: kcp-go cuts at 1500. Half a packet of 65,535 bytes, on each
+ * of many connections, would cost a lot of memory.
+ */
+#define KEPT_OF_PACKET 4096u
+
 #define READS_A_TURN   4 /* of one connection, before the others get theirs */
 #define BATCHES_A_TURN 8 /* written by one connection, the same */
 #define BATCH_BYTES    (256u << 10)
@@ -98,6 +103,7 @@ int tt_conn_new(struct tt_loop *w, int fd, const struct tt_session_id *id,
     *c = (struct tt_conn){.worker = w, .owner = owner, .user = user, .fd = fd, .open = true};
     c->arm.run = rearm;
     (void)tt_decap_init(&c->decap, TT_ENCAP_MAX_PACKET, w->alloc);
+    tt_decap_cut(&c->decap, KEPT_OF_PACKET);
     if (uv_poll_init(&w->uv, &c->poll, fd)) {
         close(fd);
         w->alloc->put(w->alloc->ctx, c);

@@ -44,6 +44,37 @@ static void test_every_refused_allocation_is_reported_and_leaks_nothing(void **s
         check_decoding_without_memory(&plain_decoder, MAX_PACKET, &cases[i]);
 }
 
+#define KEPT 3
+
+static int cutting_init(struct decoder *d, size_t max_packet, const struct tt_alloc *alloc)
+{
+    int err = plain_decoder.init(d, max_packet, alloc);
+    tt_decap_cut(&d->as.plain, KEPT);
+    return err;
+}
+
+static const struct decoding_case cut_cases[] = {
+    {"shorter", BYTES("\0\2ab\0\0"), "ab||", TT_OK},
+    {"as long", BYTES("\0\3abc\0\1d"), "abc|d|", TT_OK},
+    {"one byte longer", BYTES("\0\4abcd\0\1e"), "abc|e|", TT_OK},
+    {"longer, twice", BYTES("\0\6abcdef\0\5ghijk"), "abc|ghi|", TT_OK},
+    {"what is passed over looks like packets", BYTES("\0\10abc\0\1\0\1x\0\1d"), "abc|d|", TT_OK},
+    {"it ends in what is passed over", BYTES("\0\6abcde"), "abc|", TT_E_TRUNCATED},
+    {"it ends where that begins", BYTES("\0\4abc"), "abc|", TT_E_TRUNCATED},
+    {"too long is too long", BYTES("\0\11abcdefghi"), "", TT_E_TOO_LONG},
+};
+
+static void test_of_long_packets_only_the_beginning_is_kept(void **state)
+{
+    (void)state;
+    struct decoder_ops cutting = plain_decoder;
+    cutting.init = cutting_init;
+    for (size_t i = 0; i < ARRAY_LEN(cut_cases); i++) {
+        check_decoding(&cutting, MAX_PACKET, &cut_cases[i]);
+        check_decoding_without_memory(&cutting, MAX_PACKET, &cut_cases[i]);
+    }
+}
+
 static void test_the_vectors_are_decoded(void **state)
 {
     (void)state;
@@ -121,6 +152,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_same_packets_come_out_however_the_stream_is_cut),
         cmocka_unit_test(test_every_refused_allocation_is_reported_and_leaks_nothing),
+        cmocka_unit_test(test_of_long_packets_only_the_beginning_is_kept),
         cmocka_unit_test(test_the_vectors_are_decoded),
         cmocka_unit_test(test_headers_are_those_of_the_vectors),
         cmocka_unit_test(test_a_packet_that_lies_whole_is_not_copied),
