@@ -1,0 +1,199 @@
+#include "sim.h"
+
+#include <string.h>
+
+#define FIRST_BACKOFF_US (50 * TT_MS)
+#define MAX_BACKOFF_US   (2 * TT_SECOND)
+#define SHORT_LIFE_US    (10 * TT_SECOND) /* */
+
+/* --- carriers --- */
+
+/* At once after a connection that was of use, later and later after others. */
+static void plan_dial(struct sim *sim, struct sim_client *c, bool failed)
+{
+    if (!failed) {
+        c->backoff_us = 0;
+        c->dial_us = sim->now_us;
+        return;
+    }
+    const uint64_t wait_us = c->backoff_us ? c->backoff_us : FIRST_BACKOFF_US;
+    c->backoff_us = tt_min_u64(2 * wait_us, MAX_BACKOFF_US);
+    c->dial_us = sim->now_us + wait_us * sim_between(sim, 80, 120) / 100;
+    sim_note(sim, "backoff", c->number, wait_us);
+}
+
+static void close_link(struct sim *sim, struct sim_client *c, struct sim_link *link)
+{
+    const bool good = tt_carrier_progressed(&link->at_client.carrier) ||
+                      sim->now_us - link->at_client.carrier.opened_us >= SHORT_LIFE_US;
+    sim_count_in_flight(c, &c->endpoint, &link->at_client.carrier);
+    tt_endpoint_carrier_close(&c->endpoint, sim->now_us, &link->at_client.carrier);
+    sim_plug_close(&link->at_client);
+    sim_note(sim, "client closed", c->number, link->number);
+    c->dirty = true;
+    if (c->link != link)
+        return;
+    c->link = NULL;
+    if (c->dialled_us == TT_NEVER)
+        plan_dial(sim, c, !good);
+}
+
+static struct tt_carrier_limits limits_of(const struct sim *sim)
+{
+    return (struct tt_carrier_limits){.ordered = sim->profile.shape.kind == SIM_BYTES,
+                                      .max_packet = sim->profile.shape.max_packet};
+}
+
+static void connected(struct sim *sim, struct sim_client *c)
+{
+    const struct tt_carrier_limits limits = limits_of(sim);
+    c->link = sim_link_new(sim, c);
+    sim_count_in_flight(c, &c->endpoint, NULL);
+    tt_endpoint_carrier_open(&c->endpoint, sim->now_us, &c->link->at_client.carrier, &limits);
+    if (sim->profile.shape.kind == SIM_BYTES)
+        sim_plug_write(sim, &c->link->at_client, c->endpoint.config.id.bytes, TT_SESSION_ID_LEN);
+    c->dirty = true;
+}
+
+static void dial_if_due(struct sim *sim, struct sim_client *c)
+{
+    if (c->dialled_us <= sim->now_us) {
+        c->dialled_us = TT_NEVER;
+        if (sim->outage_until_us > sim->now_us)
+            plan_dial(sim, c, true);
+        else
+            connected(sim, c);
+    }
+    if (c->dial_us <= sim->now_us) {
+        c->dial_us = TT_NEVER;
+        c->dialled_us = sim->now_us + 2 * sim->profile.shape.latency_us;
+    }
+}
+
+void sim_client_redial(struct sim *sim, struct sim_client *c)
+{
+    if (c->dial_us == TT_NEVER && c->dialled_us == TT_NEVER)
+        c->dial_us = sim->now_us;
+}
+
+/* --- a turn --- */
+
+static void take(struct sim *sim, struct sim_plug *p, struct tt_span packet, struct tt_slab *slab)
+{
+    struct sim_client *c = p->link->client;
+    int err = tt_endpoint_receive(&c->endpoint, sim->now_us, &p->carrier, packet, slab);
+    sim_require(sim, err == TT_OK, "the client's session ended while receiving");
+}
+
+static int next_packet(struct sim *sim, struct sim_plug *p, struct tt_gather *g, uint32_t *len)
+{
+    struct sim_client *c = p->link->client;
+    int err = tt_endpoint_next_packet(&c->endpoint, sim->now_us, &p->carrier, g, len);
+    sim_require(sim, !tt_is_fatal(err), "the client's session ended while sending");
+    return err;
+}
+
+static void receive(struct sim *sim, struct sim_client *c)
+{
+    TT_LIST_FOR_EACH(node, &sim->links)
+    {
+        struct sim_link *l = TT_CONTAINER_OF(node, struct sim_link, node);
+        if (l->client != c || !l->at_client.open)
+            continue;
+        c->dirty |= sim_plug_receive(sim, &l->at_client, &c->slabs, take);
+        if (l->at_client.learns_us <= sim->now_us)
+            close_link(sim, c, l);
+    }
+}
+
+static void handle_timeout(struct sim *sim, struct sim_client *c)
+{
+    if (tt_endpoint_deadline(&c->endpoint) > sim->now_us)
+        return;
+    sim_note(sim, "client timeout", c->number, 0);
+    sim_require(sim, tt_endpoint_handle_timeout(&c->endpoint, sim->now_us) == TT_OK,
+                "the client's session timed out");
+    sim_check_client_deadline(sim, c);
+    c->dirty = true;
+}
+
+static void flush(struct sim *sim, struct sim_client *c)
+{
+    TT_LIST_FOR_EACH(node, &sim->links)
+    {
+        struct sim_link *l = TT_CONTAINER_OF(node, struct sim_link, node);
+        if (l->client == c && (c->dirty || sim_plug_can_go_on(sim, &l->at_client)))
+            sim_plug_flush(sim, &l->at_client, next_packet);
+    }
+    c->dirty = false;
+}
+
+void sim_client_turn(struct sim *sim, struct sim_client *c)
+{
+    const struct sim_side side = {.client = c, .endpoint = &c->endpoint};
+
+    if (!c->running)
+        return;
+    dial_if_due(sim, c);
+    receive(sim, c);
+    handle_timeout(sim, c);
+    if (sim_talk_turn(sim, &side)) {
+        sim_require(sim, tt_endpoint_touched(&c->endpoint, sim->now_us) == TT_OK,
+                    "the client's session ended");
+        c->dirty = true;
+    }
+    flush(sim, c);
+}
+
+uint64_t sim_client_next_us(const struct sim *sim, const struct sim_client *c)
+{
+    (void)sim;
+    if (!c->running)
+        return TT_NEVER;
+    return tt_min_u64(tt_min_u64(c->dial_us, c->dialled_us),
+                      tt_min_u64(tt_endpoint_deadline(&c->endpoint), sim_talk_next_us(c, false)));
+}
+
+/* --- beginning and end --- */
+
+void sim_client_start(struct sim *sim, struct sim_client *c)
+{
+    struct tt_endpoint_config config = {
+        .tuning = sim->profile.client,
+        .client = true,
+        .conv = (uint32_t)sim_below(sim, UINT32_MAX),
+        .smux_version = sim->profile.smux_version,
+        .slabs = &c->slabs,
+        .alloc = &sim->alloc,
+    };
+    for (unsigned i = 0; i < TT_SESSION_ID_LEN; i++)
+        config.id.bytes[i] = (uint8_t)sim_below(sim, 256);
+    for (unsigned i = 0; i < sizeof config.hash_key; i++)
+        config.hash_key[i] = (uint8_t)sim_below(sim, 256);
+    tt_slab_pool_init(&c->slabs, &sim->alloc, sim->profile.pool_bytes);
+    sim_require(sim, tt_endpoint_init(&c->endpoint, &config, sim->now_us) == TT_OK,
+                "a client could not be made");
+    c->running = true;
+    c->dial_us = sim->now_us;
+    c->dialled_us = TT_NEVER;
+    c->progress_us = sim->now_us;
+}
+
+void sim_client_stop(struct sim *sim, struct sim_client *c)
+{
+    if (!c->running)
+        return;
+    TT_LIST_FOR_EACH(node, &sim->links)
+    {
+        struct sim_link *l = TT_CONTAINER_OF(node, struct sim_link, node);
+        if (l->client != c || !l->at_client.open)
+            continue;
+        tt_endpoint_carrier_close(&c->endpoint, sim->now_us, &l->at_client.carrier);
+        sim_plug_close(&l->at_client);
+        l->accept_us = TT_NEVER;
+    }
+    c->link = NULL;
+    tt_endpoint_dispose(&c->endpoint);
+    tt_slab_pool_dispose(&c->slabs);
+    c->running = false;
+}
