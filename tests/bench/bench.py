@@ -1,81 +1,137 @@
 #!/usr/bin/env python3
 """make bench: plain TCP, our pair and the Go pairs, side by side in one run.
 
-    bench.py BUILD                              everything, and write docs/benchmarks.md
-    bench.py BUILD --only down --rounds 3       some of it; nothing is written
-    bench.py BUILD --list                       what there is
-    QUICK=1 bench.py BUILD                      everything, coarsely, within a minute; nothing is written
+    bench.py BUILD                             all of it, and write docs/benchmarks.md
+    bench.py BUILD --only down --rounds 3      some of it; nothing is written
+    QUICK=1 bench.py BUILD                     all of it, coarsely, within a minute; nothing is written
 
+BUILD is where meson built. Numbers of every round go to BUILD/bench.json.
 Exit status: 0 measured (whatever came out), 1 something failed, 2 bad usage.
 """
 
 import argparse
+import dataclasses
+import json
 import os
 import signal
+import subprocess
 import sys
+import time
 
 import children
+import document
+import machine
 import measures
 import pairs
-from measures import Bench, Plan
-from statistics import median
+import report
 
-MEASURES = {
-    "down": (measures.down, "one stream, server to client"),
-    "up": (measures.up, "one stream, client to server"),
-    "echo": (measures.echo, "one stream, there and back"),
-    "streams": (measures.streams, "eight streams of one session, server to client"),
-    "files": (measures.files, "the example programs, from a file"),
-    "pingpong": (measures.pingpong, "64 bytes there and back"),
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+DOCUMENT = os.path.join(ROOT, "docs/benchmarks.md")
+
+
+@dataclasses.dataclass
+class Chapter:
+    title: str
+    about: str
+    measure: object  # Bench -> results
+    lines: object    # results -> lines of a table
+
+
+CHAPTERS = {
+    "down": Chapter("One stream, download", "Server to client.", measures.down, report.throughput),
+    "up": Chapter("One stream, upload", "Client to server, until the server has said that it has "
+                  "all.", measures.up, report.throughput),
+    "echo": Chapter("One stream, echo", "Each byte goes there and back, and is counted once.",
+                    measures.echo, report.throughput),
+    "streams": Chapter("Eight streams, download", "Of one session; with plain TCP, eight "
+                       "connections. The last column: how far the slowest stream was when the first "
+                       "was done.", measures.streams, report.throughput),
+    "files": Chapter("The example programs, echo", "`examples/*/client <file >/dev/null`, start and "
+                     "end of the program included.", measures.files, report.throughput),
+    "pingpong": Chapter("Ping-pong", "64 bytes there and back, one after the other.",
+                        measures.pingpong, report.pingpong),
+    "gap-fin": Chapter("Recovery gap after a FIN", "The longest silence of each of many short "
+                       "downloads, in which `lilbastard --how fin` ends the connection once.",
+                       measures.gap_fin, report.gap),
+    "gap-rst": Chapter("Recovery gap after an RST", "The same with `--how rst`.", measures.gap_rst,
+                       report.gap),
+    "gap-none": Chapter("Silence without a termination", "The same downloads left in peace: how much "
+                        "of the gaps is the machine's.", measures.gap_none, report.gap),
+    "gap-ping": Chapter("Recovery gap of a ping-pong", "After a FIN, with 64 bytes on their way. Go "
+                        "at its defaults is only here: its downloads pause for 400 ms by "
+                        "themselves.", measures.gap_ping, report.gap),
+    "idle": Chapter("Idle sessions", "Resident memory of the server with the sessions, less that "
+                    "before the first, divided; each had one stream and one echo of 64 bytes. "
+                    "`turbotunnel` and plain TCP have a thread for each stream, as the examples do.",
+                    measures.idle, report.idle),
 }
 
 
-def progress(line):
+def show_progress(line):
+    """Only a person sees it."""
     if sys.stderr.isatty():
         sys.stderr.write("\r\033[K" + line)
         sys.stderr.flush()
 
 
-def ratio(results, name, base, key):
-    if base not in results:
-        return float("nan")
-    return median(a[key] / b[key] for a, b in zip(results[name], results[base]))
+def run(bench, names):
+    """Measures, and prints each table when it is there. Returns {chapter's name: results}."""
+    results = {}
+    for name in names:
+        chapter = CHAPTERS[name]
+        results[name] = chapter.measure(bench)
+        show_progress("")
+        print("\n".join(["", chapter.title, ""] + chapter.lines(results[name])), flush=True)
+    return results
 
 
-def show(what, results):
-    print(f"\n{what}")
-    for name in results:
-        rows = results[name]
-        if "mb_per_s" in rows[0]:
-            print(f"  {name:24}{median(r['mb_per_s'] for r in rows):10.2f} MB/s"
-                  f"{ratio(results, name, pairs.PLAIN, 'mb_per_s'):8.2f}x plain"
-                  f"{ratio(results, name, pairs.TUNED, 'mb_per_s'):8.2f}x tuned"
-                  f"{median(r['cpu_s_per_gb'] for r in rows):10.2f} CPU s/GB"
-                  f"{ratio(results, name, pairs.PLAIN, 'cpu_s_per_gb'):8.2f}x plain"
-                  f"{ratio(results, name, pairs.TUNED, 'cpu_s_per_gb'):8.2f}x tuned"
-                  f"{median(r.get('slowest_share', 1) for r in rows):6.2f}", flush=True)
-        else:
-            print(f"  {name:24}{median(r['p50_us'] for r in rows):10.1f} us p50"
-                  f"{median(r['p99_us'] for r in rows):10.1f} us p99", flush=True)
+def save(build, results):
+    with open(os.path.join(build, "bench.json"), "w", encoding="utf-8") as file:
+        json.dump(results, file, indent=1)
 
 
-def main():
+def parse(arguments):
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("build")
-    parser.add_argument("--only", action="append", choices=MEASURES)
-    parser.add_argument("--rounds", type=int, default=5)
-    arguments = parser.parse_args()
+    parser.add_argument("build", metavar="BUILD")
+    parser.add_argument("--only", action="append", choices=CHAPTERS,
+                        help="measure this alone; may be given again")
+    parser.add_argument("--rounds", type=int, metavar="N")
+    return parser.parse_args(arguments)
+
+
+def choose_plan(options):
+    plan = measures.QUICK if os.environ.get("QUICK", "0") not in ("", "0") else measures.Plan()
+    return dataclasses.replace(plan, rounds=options.rounds) if options.rounds else plan
+
+
+def measure(options):
+    load, began = os.getloadavg()[0], time.monotonic()
+    plan = choose_plan(options)
+    bench = measures.Bench(plan, pairs.all_pairs(options.build), options.build, show_progress)
+    facts = machine.facts(options.build, ROOT, load)
+    results = run(bench, options.only or CHAPTERS)
+    save(options.build, results)
+    took_s = time.monotonic() - began
+    print("\n".join(document.verdict(results, load)))
+    print(f"\ntook {took_s:.0f} s")
+    if plan == measures.Plan() and not options.only:
+        text = document.text(CHAPTERS, results, facts, plan, load, took_s)
+        with open(DOCUMENT, "w", encoding="utf-8") as file:
+            file.write(text)
+        print("written to docs/benchmarks.md")
+
+
+def main(arguments):
+    options = parse(arguments)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
     try:
-        bench = Bench(Plan(rounds=arguments.rounds), pairs.all_pairs(arguments.build),
-                      arguments.build, progress)
-        for name in arguments.only or MEASURES:
-            show(MEASURES[name][1], MEASURES[name][0](bench))
-    except children.Failed as failure:
-        print(f"bench: {failure}", file=sys.stderr)
+        measure(options)
+    except (children.Failed, subprocess.CalledProcessError) as failure:
+        print(f"\nbench: {failure}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        print("\nbench: interrupted", file=sys.stderr)
         return 1
     finally:
         children.kill_all()
@@ -83,4 +139,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -30,15 +30,18 @@ def die_with_parent():
 
 
 class Child:
-    """A process. Its standard error goes into a file without a name, so that it can never block."""
+    """A process. Its standard error goes into a file without a name, so that it can never block;
+    its standard output too, if none is given.
+    """
 
-    def __init__(self, command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE):
+    def __init__(self, command, stdin=subprocess.DEVNULL, stdout=None):
         self.command = command
         self.name = os.path.basename(command[0])
         self.log = os.memfd_create("standard error")
         self.cpu_s = None
-        self.process = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=self.log,
-                                        preexec_fn=die_with_parent, start_new_session=True)
+        self.process = subprocess.Popen(
+            command, stdin=stdin, stdout=self.log if stdout is None else stdout, stderr=self.log,
+            preexec_fn=die_with_parent, start_new_session=True)
         running.append(self)
 
     def said(self):
@@ -86,9 +89,9 @@ class Child:
                 pipe.close()
 
     def kill(self):
+        """Popen makes sure that its number is not another's by now."""
         self.process.kill()
-        os.waitpid(self.process.pid, 0)
-        self.process.returncode = -signal.SIGKILL
+        self.process.wait()
         self.forget()
 
     def cpu_so_far_s(self):
@@ -122,7 +125,7 @@ class Server(Child):
     """A program that says where it listens. Leaving the `with` block ends it in order."""
 
     def __init__(self, command):
-        super().__init__(command, stdout=subprocess.DEVNULL)
+        super().__init__(command)
         self.address = None
 
     def __enter__(self):

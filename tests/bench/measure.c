@@ -219,9 +219,11 @@ void tt_bench_report_pingpong(double *round_trips_us, unsigned count, double sec
         tt_bench_fail("ping-pong", "no round trip was made");
     qsort(round_trips_us, count, sizeof *round_trips_us, compare);
     printf("{\"mode\":\"pingpong\",\"round_trips\":%u,\"seconds\":%.6f,\"p50_us\":%.2f,"
-           "\"p99_us\":%.2f,\"connections\":%llu,\"cpu_seconds\":%.6f}\n",
+           "\"p99_us\":%.2f,\"connections\":%llu,\"longest_silence_ms\":%.3f,"
+           "\"cpu_seconds\":%.6f}\n",
            count, seconds, round_trips_us[(count - 1) * 50ull / 100],
-           round_trips_us[(count - 1) * 99ull / 100], (unsigned long long)connections, cpu_seconds);
+           round_trips_us[(count - 1) * 99ull / 100], (unsigned long long)connections,
+           round_trips_us[count - 1] / 1e3, cpu_seconds);
 }
 
 static void ping(struct tt_bench_stream *stream)

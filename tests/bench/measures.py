@@ -1,20 +1,20 @@
-"""What is measured. Each measure has rounds; in each round the pairs take turns, so that whatever
+"""What is measured. Each measure has rounds, and in each round the pairs take turns, so that whatever
 else the machine does meets all of them, and a ratio is of two runs side by side.
+
+A measure returns {pair's name: [numbers of each round]}.
 """
 
 import dataclasses
 import os
-import shutil
-import socket
 import subprocess
 import tempfile
+import time
 
 import children
-from children import Server
-from pairs import CALLBACK, DEFAULTS, OURS, PLAIN, TUNED
+from children import Child, Server
+from pairs import CALLBACK, DEFAULTS, GB, IPERF, OURS, PLAIN, TUNED
 
 MB = 1_000_000
-GB = 1_000_000_000
 
 
 @dataclasses.dataclass
@@ -22,10 +22,15 @@ class Plan:
     """How much is done."""
 
     rounds: int = 5
-    run_s: float = 1.0         # of one run that measures throughput or ping-pong
-    first_run_s: float = 0.2   # of the first, which finds out how many bytes that is
-    terminations: int = 20     # a round, of each kind of end
+    run_s: float = 1.0          # of one run that measures throughput or ping-pong
+    first_run_s: float = 0.2    # of the first, which finds out how many bytes that is
+    terminations: int = 20      # a round
     idle_sessions: int = 1000
+    idle_s: float = 2.0         # for which the server's processor time is watched
+    slow_pairs: bool = True     # Go at its defaults takes its time
+
+
+QUICK = Plan(2, 0.2, 0.05, 3, 100, 0.5, False)
 
 
 class Bench:
@@ -35,12 +40,16 @@ class Bench:
         self.build = build
         self.progress = progress  # called with a line for whoever waits
 
+    def present(self, names):
+        return [name for name in names if self.plan.slow_pairs or name != DEFAULTS]
+
     def take_turns(self, what, names, one_run):
-        """Calls one_run(pair) for each pair in each round: {name: [result of each round]}."""
+        """Calls one_run(pair) for each pair in each round."""
+        names = self.present(names)
         results = {name: [] for name in names}
         for number in range(1, self.plan.rounds + 1):
-            self.progress(f"{what}: round {number} of {self.plan.rounds}")
             for name in names:
+                self.progress(f"{what}: round {number} of {self.plan.rounds}: {name}")
                 results[name].append(one_run(self.pairs[name]))
         return results
 
@@ -48,124 +57,154 @@ class Bench:
 # --- throughput -------------------------------------------------------------------------------
 
 
-def transfer(pair, mode, streams, stream_bytes, limit_s):
-    """One client against one new server."""
-    with Server(pair.server(mode, stream_bytes)) as server:
-        got = children.run_json(
-            pair.client(mode, server.address, bytes=stream_bytes, streams=streams), limit_s)
-    gb = got["bytes"] / GB
-    got["cpu_s_per_gb"] = (got["cpu_seconds"] + server.used_cpu_s()) / gb
-    got["sender_cpu_s_per_gb"], got["receiver_cpu_s_per_gb"] = by_role(
-        mode, got["cpu_seconds"] / gb, server.used_cpu_s() / gb)
-    return got
-
-
-def by_role(mode, client, server):
-    return (server, client) if mode == "source" else (client, server)
-
-
-def throughput(bench, what, mode, streams=1):
-    """MB/s and CPU of one session with so many streams, sized so that each run takes plan.run_s."""
-    names = (PLAIN, OURS, TUNED, DEFAULTS)
+def sized(bench, what, names, one_transfer):
+    """Rounds of one_transfer(pair, bytes), the bytes such that each takes about plan.run_s."""
     sizes = {}
-
-    def limit_s(seconds):
-        return 30 + 20 * seconds
 
     def one_run(pair):
         if pair.name not in sizes:
-            first = int(pair.guess_mb_per_s * MB * bench.plan.first_run_s / streams) + 1000
-            got = transfer(pair, mode, streams, first, limit_s(bench.plan.first_run_s))
-            sizes[pair.name] = int(got["mb_per_s"] * MB * bench.plan.run_s / streams) + 1000
-        return transfer(pair, mode, streams, sizes[pair.name], limit_s(bench.plan.run_s))
+            sizes[pair.name] = find_size(bench.plan, pair, one_transfer)
+        return one_transfer(pair, sizes[pair.name])
 
     return bench.take_turns(what, names, one_run)
 
 
+def find_size(plan, pair, one_transfer):
+    """Doubles and more, since start and end weigh too much in a short run to tell the rest."""
+    size = int(pair.guess_mb_per_s * MB * plan.first_run_s) + 1000
+    while True:
+        seconds = one_transfer(pair, size)["seconds"]
+        if seconds > plan.run_s / 3:
+            return int(size * plan.run_s / seconds) + 1000
+        size = int(size * min(10, max(2, plan.run_s / seconds)))
+
+
+def transfers(bench, what, mode, streams, names):
+    limit_s = 60 + 20 * bench.plan.run_s
+
+    def one_transfer(pair, total_bytes):
+        return pair.transfer(mode, streams, total_bytes // streams, limit_s)
+
+    return sized(bench, what, names, one_transfer)
+
+
 def down(bench):
-    return throughput(bench, "download", "source")
+    return transfers(bench, "download", "source", 1, (PLAIN, IPERF, OURS, TUNED, DEFAULTS))
 
 
 def up(bench):
-    return throughput(bench, "upload", "sink")
+    return transfers(bench, "upload", "sink", 1, (PLAIN, IPERF, OURS, TUNED, DEFAULTS))
 
 
 def echo(bench):
-    return throughput(bench, "echo", "echo")
+    return transfers(bench, "echo", "echo", 1, (PLAIN, OURS, TUNED, DEFAULTS))
 
 
 def streams(bench):
-    return throughput(bench, "eight streams down", "source", 8)
+    return transfers(bench, "eight streams", "source", 8, (PLAIN, OURS, TUNED, DEFAULTS))
 
 
 def files(bench):
-    """The example programs, file to nowhere: what a user of theirs sees, start and end included."""
-    sizes = {}
+    """Start and end of the client are in the time: it is what the user of a program sees."""
 
-    def one_file(pair, size):
+    def one_transfer(pair, total_bytes):
         with tempfile.TemporaryFile() as file:
-            file.truncate(size)
+            file.truncate(total_bytes)
             with Server(pair.example_server()) as server:
-                client = children.run(pair.example_client(server.address), 60, file,
+                client = children.run(pair.example_client(server.address), 90, file,
                                       subprocess.DEVNULL)
-        return {"bytes": size, "mb_per_s": size / MB / client.seconds,
-                "cpu_s_per_gb": (client.cpu_s + server.used_cpu_s()) / (size / GB)}
+        gb = total_bytes / GB
+        return {"bytes": total_bytes, "seconds": client.seconds,
+                "mb_per_s": total_bytes / MB / client.seconds, "sender_s_per_gb": client.cpu_s / gb,
+                "receiver_s_per_gb": server.used_cpu_s() / gb,
+                "cpu_s_per_gb": (client.cpu_s + server.used_cpu_s()) / gb}
 
-    def one_run(pair):
-        if pair.name not in sizes:
-            first = int(pair.guess_mb_per_s * MB * bench.plan.first_run_s) + 1000
-            sizes[pair.name] = int(one_file(pair, first)["mb_per_s"] * MB * bench.plan.run_s)
-        return one_file(pair, sizes[pair.name])
-
-    return bench.take_turns("example programs", (PLAIN, OURS, TUNED, DEFAULTS), one_run)
-
-
-def iperf3(bench):
-    """Plain TCP once more, by a program that others know. None: it is not installed."""
-    if not shutil.which("iperf3"):
-        return None
-
-    def one_run(_pair):
-        port = free_port()
-        server = children.Child(["iperf3", "-s", "-1", "-B", "127.0.0.1", "-p", str(port),
-                                 "--forceflush"], stdout=subprocess.PIPE)
-        try:
-            wait_listening(server)
-            client = children.run(["iperf3", "-c", "127.0.0.1", "-p", str(port), "-R", "-t",
-                                   str(max(1, round(bench.plan.run_s)))], 30)
-            server.reap(10)
-        finally:
-            if server in children.running:
-                server.kill()
-        words = client.output.decode().split("receiver")[0].split()
-        mbits = float(words[words.index("Mbits/sec") - 1]) if "Mbits/sec" in words else None
-        return mbits, client, server
-
-    return one_run
-
-
-def free_port():
-    """iperf3 takes no port 0. Between this and its start another program could take the port."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def wait_listening(server):
-    line = server.process.stdout.readline()
-    while line and b"listening" not in line:
-        line = server.process.stdout.readline()
+    return sized(bench, "example programs", (PLAIN, OURS, TUNED, DEFAULTS), one_transfer)
 
 
 # --- ping-pong --------------------------------------------------------------------------------
 
 
 def pingpong(bench):
-    """64 bytes there and back."""
-
     def one_run(pair):
         with Server(pair.server("echo")) as server:
             return children.run_json(pair.client(
                 "echo", server.address, pingpong=100_000, duration=bench.plan.run_s), 60)
 
     return bench.take_turns("ping-pong", (PLAIN, CALLBACK, OURS, TUNED, DEFAULTS), one_run)
+
+
+# --- recovery gap -----------------------------------------------------------------------------
+
+
+LIFETIME_S = 0.15  # of a connection: by then all is flowing
+
+
+def look(bench, pair, mode, ending, options, wanted):
+    """The longest silence of each of so many short clients through lilbastard, in ms. With an ending
+    each sees one termination and what follows it. A silence of another cause counts as well.
+    """
+    bastard = os.path.join(bench.build, "apps/lilbastard")
+    silences_ms = []
+    with Server(pair.server(mode)) as server:
+        with Server([bastard, *ending, "127.0.0.1:0", server.address]) as proxy:
+            for _ in range(3 * wanted):
+                got = children.run_json(pair.client(mode, proxy.address, **options), 60)
+                if bool(ending) == (got["connections"] > 1):
+                    silences_ms.append(got["longest_silence_ms"])
+                if len(silences_ms) == wanted:
+                    return {"silences_ms": silences_ms}
+    raise children.Failed(f"{pair.name}: only {len(silences_ms)} of {wanted} terminations came")
+
+
+def gaps(bench, what, names, mode, how=None, **options):
+    ending = ["-w", str(LIFETIME_S), "--how", how] if how else []
+
+    def one_round(pair):
+        wanted = max(1, round(bench.plan.terminations * pair.terminations_share))
+        return look(bench, pair, mode, ending, {"duration": pair.look_s, **options}, wanted)
+
+    return bench.take_turns(what, names, one_round)
+
+
+def gap_fin(bench):
+    return gaps(bench, "recovery gap, fin", (OURS, TUNED), "source", "fin")
+
+
+def gap_rst(bench):
+    return gaps(bench, "recovery gap, rst", (OURS, TUNED), "source", "rst")
+
+
+def gap_none(bench):
+    return gaps(bench, "silences", (OURS, TUNED), "source")
+
+
+def gap_ping(bench):
+    return gaps(bench, "recovery gap, ping-pong", (OURS, TUNED, DEFAULTS), "echo", "fin",
+                pingpong=100_000)
+
+
+# --- idle sessions ----------------------------------------------------------------------------
+
+
+def idle(bench):
+    """One round is enough: memory does not depend on what else the machine does."""
+    count = bench.plan.idle_sessions
+    results = {}
+    for name in bench.present((PLAIN, OURS, CALLBACK, TUNED, DEFAULTS)):
+        bench.progress(f"{count} idle sessions: {name}")
+        results[name] = [sit_idle(bench.pairs[name], count, bench.plan.idle_s)]
+    return results
+
+
+def sit_idle(pair, count, watch_s):
+    with Server(pair.server("echo")) as server:
+        before_bytes = server.rss_bytes()
+        client = Child(pair.client("echo", server.address, idle=count), subprocess.PIPE)
+        client.wait_said("sessions are open$", 120)
+        held_bytes = server.rss_bytes() - before_bytes
+        cpu_before_s, began = server.cpu_so_far_s(), time.monotonic()
+        time.sleep(watch_s)  # not to wait for something: this long is watched
+        cpu_share = (server.cpu_so_far_s() - cpu_before_s) / (time.monotonic() - began)
+        client.kill()
+    return {"sessions": count, "bytes_per_session": held_bytes / count, "cpu_share": cpu_share}

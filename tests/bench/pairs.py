@@ -1,19 +1,46 @@
 """The pairs of programs that are compared, and the command lines that make them do the same."""
 
-import dataclasses
+import json
 import os
+import socket
 import subprocess
 
+import children
+from children import Child, Server
+
 HERE = os.path.dirname(os.path.abspath(__file__))
+GB = 1_000_000_000
 
-PLAIN, OURS, TUNED, DEFAULTS = "plain TCP", "turbotunnel", "Go, tuned", "Go, defaults"
-CALLBACK = "turbotunnel, callbacks"
+PLAIN, IPERF, OURS, CALLBACK = "plain TCP", "iperf3", "turbotunnel", "turbotunnel, callbacks"
+TUNED, DEFAULTS = "Go, tuned", "Go, defaults"
+
+STOP_LIMIT_S = 20
 
 
-@dataclasses.dataclass
 class Pair:
-    name: str
-    guess_mb_per_s: float  # for the very first run alone, which is not counted
+    """A client and a server.
+
+    look_s belongs to the recovery gap: how long one client looks at the end of a connection and what
+    follows. A gap that lasted longer would not be seen, so it is several times what is expected.
+    """
+
+    look_s = 0.3
+    terminations_share = 1.0  # of those that are planned: looking longer, we look less often
+
+    def __init__(self, name, guess_mb_per_s):
+        self.name = name
+        self.guess_mb_per_s = guess_mb_per_s  # for the very first run alone, which is not counted
+
+    def transfer(self, mode, streams, stream_bytes, limit_s):
+        """One client against one new server. Returns the client's numbers, and CPU per GB."""
+        with Server(self.server(mode, stream_bytes)) as server:
+            got = children.run_json(
+                self.client(mode, server.address, bytes=stream_bytes, streams=streams), limit_s)
+        gb = got["bytes"] / GB
+        ends = (server.used_cpu_s() / gb, got["cpu_seconds"] / gb)
+        got["sender_s_per_gb"], got["receiver_s_per_gb"] = ends if mode == "source" else ends[::-1]
+        got["cpu_s_per_gb"] = sum(ends)
+        return got
 
 
 class PeerPair(Pair):
@@ -40,10 +67,14 @@ class PeerPair(Pair):
 
 
 class GoPair(Pair):
+    """tests/interop/go."""
+
     def __init__(self, name, go_dir, tuned, guess_mb_per_s):
         super().__init__(name, guess_mb_per_s)
         self.go_dir = go_dir
         self.options = ["-tuned"] if tuned else []
+        self.look_s = 0.4 if tuned else 1.0
+        self.terminations_share = 0.4
 
     def server(self, mode, stream_bytes=0):
         """A sink must know what will come: the Go client cannot end its direction alone."""
@@ -64,6 +95,34 @@ class GoPair(Pair):
         return [self.go_dir + "/go-client", *self.options, address]
 
 
+class IperfPair(Pair):
+    """Plain TCP once more, by a program that others know."""
+
+    def transfer(self, mode, streams, stream_bytes, limit_s):
+        port = str(free_port())
+        server = Child(["iperf3", "-s", "-1", "-B", "127.0.0.1", "-p", port, "--forceflush"])
+        server.wait_said("^Server listening on")
+        reverse = ["-R"] if mode == "source" else []
+        client = children.run(
+            ["iperf3", "-J", "-c", "127.0.0.1", "-p", port, "-P", str(streams),
+             "-n", str(stream_bytes), *reverse], limit_s)
+        server.reap(STOP_LIMIT_S)
+        total = json.loads(client.output)["end"]["sum_received"]
+        gb = total["bytes"] / GB
+        ends = (server.cpu_s / gb, client.cpu_s / gb)
+        sender, receiver = ends if reverse else ends[::-1]
+        return {"bytes": total["bytes"], "seconds": total["seconds"],
+                "mb_per_s": total["bytes"] / 1e6 / total["seconds"], "sender_s_per_gb": sender,
+                "receiver_s_per_gb": receiver, "cpu_s_per_gb": sender + receiver}
+
+
+def free_port():
+    """iperf3 takes no port 0. Between this and its start another program could take the port."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
 def build_go(build):
     """Builds the Go peers, or brings them up to date. Returns where they are."""
     go_dir = os.path.join(os.path.abspath(build), "go-peers")
@@ -75,6 +134,7 @@ def all_pairs(build):
     go_dir = build_go(build)
     pairs = (
         PeerPair(PLAIN, build, "plain", "blocking", 1000),
+        IperfPair(IPERF, 1000),
         PeerPair(OURS, build, "turbotunnel", "blocking", 300),
         PeerPair(CALLBACK, build, "turbotunnel", "callback", 300),
         GoPair(TUNED, go_dir, True, 150),

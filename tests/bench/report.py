@@ -1,0 +1,103 @@
+"""Tables of what was measured, for the terminal and for docs/benchmarks.md alike."""
+
+import math
+from statistics import median
+
+from pairs import OURS, PLAIN, TUNED
+
+
+def digits(value, count=3):
+    """A number with three digits that mean something: 1070, 52.9, 0.0512."""
+    if value is None or math.isnan(value):
+        return "-"
+    if value == 0:
+        return "0"
+    places = max(0, count - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{places}f}"
+
+
+def times(value):
+    """A ratio: 2.44x, 0.1x is written 0.10x."""
+    return "-" if value is None else f"{digits(value, 2 if value < 0.1 else 3)}x"
+
+
+def mid(rows, key):
+    return median(row[key] for row in rows)
+
+
+def ratio(results, name, base, key):
+    """The median of the ratios of each round, or None without the base."""
+    if base not in results or name == base:
+        return None
+    return median(a[key] / b[key] for a, b in zip(results[name], results[base]))
+
+
+def percentile(values, percent):
+    """The smallest value that so many percent are not above."""
+    return sorted(values)[math.ceil(len(values) * percent / 100) - 1]
+
+
+def table(heads, rows):
+    """Lines of a table: the first column to the left, numbers to the right."""
+    cells = [list(heads)] + [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(heads))]
+
+    def line(row):
+        out = [cell.ljust(widths[i]) if i == 0 else cell.rjust(widths[i])
+               for i, cell in enumerate(row)]
+        return "| " + " | ".join(out) + " |"
+
+    rule = "|" + "|".join("-" * (w + 2) if i == 0 else "-" * (w + 1) + ":"
+                          for i, w in enumerate(widths)) + "|"
+    return [line(cells[0]), rule] + [line(row) for row in cells[1:]]
+
+
+def throughput(results):
+    heads = ("", "MB/s", "lowest-highest", "x plain", "x tuned Go", "CPU s/GB", "sender + receiver",
+             "x plain", "x tuned Go")
+    has_shares = any("slowest_share" in row for rows in results.values() for row in rows)
+    eight = has_shares and any(row.get("streams", 1) > 1 for row in results[OURS])
+    rows = []
+    for name, runs in results.items():
+        speeds = [run["mb_per_s"] for run in runs]
+        row = [name, digits(mid(runs, "mb_per_s")), f"{digits(min(speeds))}-{digits(max(speeds))}",
+               times(ratio(results, name, PLAIN, "mb_per_s")),
+               times(ratio(results, name, TUNED, "mb_per_s")),
+               digits(mid(runs, "cpu_s_per_gb")),
+               f"{digits(mid(runs, 'sender_s_per_gb'))} + {digits(mid(runs, 'receiver_s_per_gb'))}",
+               times(ratio(results, name, PLAIN, "cpu_s_per_gb")),
+               times(ratio(results, name, TUNED, "cpu_s_per_gb"))]
+        rows.append(row + ([digits(mid(runs, "slowest_share"))] if eight else []))
+    return table(heads + (("slowest stream",) if eight else ()), rows)
+
+
+def pingpong(results):
+    heads = ("", "p50 us", "p99 us", "p50 x plain", "p99 x plain", "p50 x tuned Go",
+             "CPU us a round trip, client")
+    rows = []
+    for name, runs in results.items():
+        cpu = median(run["cpu_seconds"] / run["round_trips"] * 1e6 for run in runs)
+        rows.append((name, digits(mid(runs, "p50_us")), digits(mid(runs, "p99_us")),
+                     times(ratio(results, name, PLAIN, "p50_us")),
+                     times(ratio(results, name, PLAIN, "p99_us")),
+                     times(ratio(results, name, TUNED, "p50_us")), digits(cpu)))
+    return table(heads, rows)
+
+
+def silences(results, name):
+    return [ms for run in results[name] for ms in run["silences_ms"]]
+
+
+def gap(results):
+    rows = []
+    for name in results:
+        all_ms = silences(results, name)
+        rows.append((name, len(all_ms), digits(percentile(all_ms, 50)),
+                     digits(percentile(all_ms, 99)), digits(max(all_ms))))
+    return table(("", "count", "p50 ms", "p99 ms", "longest ms"), rows)
+
+
+def idle(results):
+    rows = [(name, run["sessions"], digits(run["bytes_per_session"] / 1000),
+             digits(run["cpu_share"] * 100)) for name, (run,) in results.items()]
+    return table(("", "sessions", "kB each, server", "server CPU, % of a core"), rows)
