@@ -29,7 +29,7 @@ struct tt_listener;
 /* Dials address ("HOST:PORT", "[IPv6]:PORT") and begins a session. Blocks until the first
  * connection stands, or has failed once: a server that cannot be reached now is an error now.
  *
- *   options  NULL: the defaults
+ *   options  NULL: the defaults; options->loop, if given, must be running on another thread
  *   session  out: yours, until tt_session_close
  *   why      out, may be NULL: for an error, a line for a person
  *
