@@ -70,8 +70,6 @@ void tt_smux_stream_free(struct tt_smux_stream *s)
     tt_map_remove(&m->streams, s->sid);
     if (m->in.stream == s)
         m->in.stream = NULL;
-    if (tt_list_linked(&s->accept_node))
-        m->accept_waiting--;
     if (s->closed)
         m->closing_streams--;
     forget_lingering(s);
@@ -142,12 +140,10 @@ void tt_smux_stream_update_sending(struct tt_smux_stream *s)
 {
     const bool sendable = tt_smux_stream_sendable(s) > 0;
 
-    if (!sendable) {
+    if (!sendable)
         tt_list_remove(&s->sending_node);
-        s->turn_left = 0;
-    } else if (!tt_list_linked(&s->sending_node)) {
+    else if (!tt_list_linked(&s->sending_node))
         tt_list_push_back(&s->m->sending, &s->sending_node);
-    }
     update_lingering(s, !sendable && s->unsent.bytes > 0);
 }
 
@@ -167,7 +163,6 @@ void tt_smux_stream_consumed(struct tt_smux_stream *s, size_t len)
 void tt_smux_stream_await_ack(struct tt_smux_stream *s)
 {
     s->wait_offset = s->m->sent_offset;
-    tt_list_remove(&s->ack_node);
     tt_list_push_back(&s->m->ack_wait, &s->ack_node);
 }
 

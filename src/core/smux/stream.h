@@ -45,7 +45,7 @@ struct tt_smux_stream {
  * number. */
 int tt_smux_stream_new(struct tt_smux *m, uint32_t sid, struct tt_smux_stream **stream);
 
-/* Takes it out of everything and frees it. */
+/* Takes it out of everything and frees it: it was accepted, or the session ends. */
 void tt_smux_stream_free(struct tt_smux_stream *s);
 
 /* Puts control frames into the queue (enum tt_smux_due). */
@@ -72,7 +72,9 @@ void tt_smux_stream_advance(struct tt_smux_stream *s);
 /* Its FIN has been given out. */
 void tt_smux_stream_fin_sent(struct tt_smux_stream *s);
 
-/* From here on it waits for the acknowledgement of all that was given out so far. */
+/* From here on it waits for the acknowledgement of all that was given out so far; it waits for
+ * nothing yet.
+ */
 void tt_smux_stream_await_ack(struct tt_smux_stream *s);
 
 /* That has come. May free the stream. */

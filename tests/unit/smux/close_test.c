@@ -491,6 +491,57 @@ static void test_a_closed_stream_keeps_its_peer_sending_until_the_end_is_known(v
     }
 }
 
+/* Everything that could be reported happens to it, while it is still there. */
+static void test_a_closed_stream_reports_nothing(void **state)
+{
+    (void)state;
+    struct world w;
+    struct tt_smux_stream *c, *s, *other;
+    struct tt_smux_config client = world_config(true, 2);
+    unsigned events;
+    size_t n;
+
+    client.max_send_buffer = 300000;
+    world_begin_with(&w, client, world_config(false, 2));
+    world_open(&w, &c, &s);
+    write_pattern(c, 0, 300000);
+    assert_int_equal(tt_smux_write(c, "x", 1, &n), TT_E_FULL);
+    write_pattern(s, 0, 10);
+    world_settle(&w); /* READABLE and WRITABLE were not taken */
+    tt_smux_close(c);
+    assert_false(tt_smux_next_event(&w.client.m, &other, &events));
+    write_pattern(s, 10, 10);
+    tt_smux_shutdown(s);
+    world_settle(&w);
+    assert_int_equal(tt_map_count(&w.client.m.streams), 1);
+    assert_int_equal(w.client.m.receive_tokens, client.max_receive_buffer);
+    read_pattern(s, 0, 262144);
+    w.no_acks = true;
+    world_send(&w, &w.server, SIZE_MAX);
+    world_deliver(&w, &w.server, SIZE_MAX, SIZE_MAX);
+    w.max_len = 1000;
+    world_send(&w, &w.client, 30000);
+    assert_int_equal(tt_map_count(&w.client.m.streams), 1);
+    assert_false(tt_smux_next_event(&w.client.m, &other, &events));
+    world_end(&w);
+}
+
+static void test_a_peer_that_has_ended_gets_no_updates(void **state)
+{
+    (void)state;
+    struct world w;
+    struct tt_smux_stream *c, *s;
+
+    world_begin(&w, 2);
+    world_open(&w, &c, &s);
+    write_pattern(c, 0, 200000);
+    tt_smux_shutdown(c);
+    world_settle(&w);
+    read_pattern(s, 0, 200000);
+    assert_false(tt_smux_wants_send(&w.server.m));
+    world_end(&w);
+}
+
 /* S1516 closes fully at its FIN and sends no more updates: what cannot be sent is not kept for
  * ever. */
 static void test_closed_streams_that_are_stuck_do_not_pile_up(void **state)
@@ -508,8 +559,10 @@ static void test_closed_streams_that_are_stuck_do_not_pile_up(void **state)
         assert_int_equal(tt_smux_accept(&w.server.m, &s), TT_OK);
         read_pattern(s, 0, 0);
         tt_smux_received_clear(&w.server.m, &s->received); /* gone without an update */
-        world_feed(&w, &w.client, make_frame(2, TT_SMUX_FIN, 0, tt_smux_stream_id(c[i])));
+        const uint32_t sid = tt_smux_stream_id(c[i]);
         tt_smux_close(c[i]);
+        assert_int_equal(w.client.m.lingering_streams, i < most ? i : most); /* it may still read */
+        world_feed(&w, &w.client, make_frame(2, TT_SMUX_FIN, 0, sid));
         world_settle(&w);
         assert_in_range(w.client.m.lingering_streams, 0, most);
         assert_in_range(tt_map_count(&w.client.m.streams), 0, most);
@@ -594,6 +647,8 @@ int main(void)
         cmocka_unit_test(test_a_stream_may_be_forgotten_in_the_middle_of_a_frame),
         cmocka_unit_test(test_what_is_unsent_at_close_is_still_sent),
         cmocka_unit_test(test_a_closed_stream_keeps_its_peer_sending_until_the_end_is_known),
+        cmocka_unit_test(test_a_closed_stream_reports_nothing),
+        cmocka_unit_test(test_a_peer_that_has_ended_gets_no_updates),
         cmocka_unit_test(test_closed_streams_that_are_stuck_do_not_pile_up),
         cmocka_unit_test(test_a_stuck_stream_goes_on_when_its_window_opens),
         cmocka_unit_test(test_a_session_may_end_with_streams_in_every_state),

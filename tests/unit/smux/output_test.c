@@ -451,6 +451,65 @@ static void test_a_room_is_kept_while_the_session_goes_on(void **state)
     }
 }
 
+/* All that waits may leave meanwhile: the queue is kept for what comes. */
+static void test_a_room_outlives_the_queue_before_it(void **state)
+{
+    (void)state;
+    struct world w;
+    struct tt_smux_stream *c[2], *s[2];
+    uint8_t *room;
+    size_t len;
+
+    world_begin(&w, 1);
+    for (int k = 0; k < 2; k++)
+        world_open(&w, &c[k], &s[k]);
+    for (uint64_t i = 0; i < 40; i++)
+        for (int k = 0; k < 2; k++)
+            write_pattern(c[k], i * 10, 10); /* in turn: each is a frame of its own */
+    assert_in_range(c[0]->unsent.count, 17, 40);
+    assert_int_equal(tt_smux_write_room(c[0], &room, &len), TT_OK);
+    world_send(&w, &w.client, SIZE_MAX);
+    assert_int_equal(tt_smux_unsent_bytes(c[0]), 0);
+    room[0] = pattern(400);
+    tt_smux_write_commit(c[0], 1);
+    world_settle(&w);
+    read_pattern(s[0], 0, 401);
+    world_end(&w);
+}
+
+/* Rooms in one slab, given back in every order; what was reserved behind one stays untouched. */
+static void test_rooms_behind_each_other_do_not_overlap(void **state)
+{
+    (void)state;
+    for (unsigned order = 0; order < 8; order++) {
+        struct world w;
+        struct tt_smux_stream *c[3], *s[3];
+        struct tt_smux_config client = world_config(true, 1);
+        uint8_t *room[3];
+        size_t len;
+
+        client.max_send_buffer = 600;
+        world_begin_with(&w, client, world_config(false, 1));
+        for (int k = 0; k < 3; k++)
+            world_open(&w, &c[k], &s[k]);
+        for (int k = 0; k < 3; k++) {
+            assert_int_equal(tt_smux_write_room(c[k], &room[k], &len), TT_OK);
+            for (size_t i = 0; i < 300; i++)
+                room[k][i] = pattern(1000 * (uint64_t)k + i);
+        }
+        assert_int_equal(w.client.slabs.live_bytes, 2048); /* they do lie in one */
+        for (unsigned i = 0; i < 3; i++) {
+            const unsigned k = order & 4 ? 2 - (i + order) % 3 : (i + order) % 3;
+            tt_smux_write_commit(c[k], order & 1 && k == 1 ? 0 : 300);
+            write_pattern(c[k], 1000 * k + (tt_smux_unsent_bytes(c[k]) ? 300 : 0), 200);
+        }
+        world_settle(&w);
+        for (unsigned k = 0; k < 3; k++)
+            read_pattern(s[k], 1000 * k, tt_smux_readable_bytes(s[k]));
+        world_end(&w);
+    }
+}
+
 static void test_a_room_that_is_never_used_is_given_back_at_the_end(void **state)
 {
     (void)state;
@@ -678,6 +737,8 @@ int main(void)
         cmocka_unit_test(test_writes_that_wait_are_joined),
         cmocka_unit_test(test_the_room_for_a_writer_follows_his_use_of_it),
         cmocka_unit_test(test_a_room_is_kept_while_the_session_goes_on),
+        cmocka_unit_test(test_a_room_outlives_the_queue_before_it),
+        cmocka_unit_test(test_rooms_behind_each_other_do_not_overlap),
         cmocka_unit_test(test_a_room_that_is_never_used_is_given_back_at_the_end),
         cmocka_unit_test(test_a_writer_is_stopped_at_the_limit_and_told_of_room),
         cmocka_unit_test(test_a_send_buffer_of_one_byte_works),

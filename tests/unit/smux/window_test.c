@@ -18,6 +18,7 @@ static const struct {
     {"all was consumed", 1000, 1000, 65536, TT_OK, 65536},
     {"a part was consumed", 1000, 400, 65536, TT_OK, 64936},
     {"the window is full", 66000, 464, 65536, TT_OK, 0},
+    {"one byte more than the window is under way", 66000, 463, 65536, TT_OK, 0},
     {"one byte is free", 66000, 465, 65536, TT_OK, 1},
     {"S-29: the window shrank below what is under way", 66000, 0, 1000, TT_OK, 0},
     {"S-29: the window shrank to nothing", 5, 5, 0, TT_OK, 0},
