@@ -51,15 +51,16 @@ CHAPTERS = {
     "pingpong": Chapter("Ping-pong", "64 bytes there and back, one after the other.",
                         measures.pingpong, report.pingpong),
     "gap-fin": Chapter("Recovery gap after a FIN", "The longest silence of each of many short "
-                       "downloads, in which `lilbastard --how fin` ends the connection once.",
+                       "ping-pongs, in which `lilbastard --how fin` ends the connection once.",
                        measures.gap_fin, report.gap),
     "gap-rst": Chapter("Recovery gap after an RST", "The same with `--how rst`.", measures.gap_rst,
                        report.gap),
-    "gap-none": Chapter("Silence without a termination", "The same downloads left in peace: how much "
-                        "of the gaps is the machine's.", measures.gap_none, report.gap),
-    "gap-ping": Chapter("Recovery gap of a ping-pong", "After a FIN, with 64 bytes on their way. Go "
-                        "at its defaults is only here: its downloads pause for 400 ms by "
-                        "themselves.", measures.gap_ping, report.gap),
+    "gap-bulk": Chapter("Recovery gap of a download", "The same in a download at full speed, after a "
+                        "FIN. Here client, server and proxy compete for the processor.",
+                        measures.gap_bulk, report.gap),
+    "gap-none": Chapter("Silences of a download", "The same download left in peace: how much of the "
+                        "gap above is the scheduler's. (Go at its defaults is in neither: it pauses "
+                        "for 400 ms by itself.)", measures.gap_none, report.gap),
     "idle": Chapter("Idle sessions", "Resident memory of the server with the sessions, less that "
                     "before the first, divided; each had one stream and one echo of 64 bytes. "
                     "`turbotunnel` and plain TCP have a thread for each stream, as the examples do.",

@@ -137,7 +137,7 @@ def pingpong(bench):
 # --- recovery gap -----------------------------------------------------------------------------
 
 
-LIFETIME_S = 0.15  # of a connection: by then all is flowing
+LIFETIME_S = 0.12  # of a connection: by then all is flowing
 
 
 def look(bench, pair, mode, ending, options, wanted):
@@ -157,31 +157,33 @@ def look(bench, pair, mode, ending, options, wanted):
     raise children.Failed(f"{pair.name}: only {len(silences_ms)} of {wanted} terminations came")
 
 
-def gaps(bench, what, names, mode, how=None, **options):
+def gaps(bench, what, names, mode, how, share=1.0, **options):
     ending = ["-w", str(LIFETIME_S), "--how", how] if how else []
 
     def one_round(pair):
-        wanted = max(1, round(bench.plan.terminations * pair.terminations_share))
-        return look(bench, pair, mode, ending, {"duration": pair.look_s, **options}, wanted)
+        wanted = max(1, round(bench.plan.terminations * share * pair.terminations_share))
+        duration = round(LIFETIME_S + pair.look_s, 3)
+        return look(bench, pair, mode, ending, {"duration": duration, **options}, wanted)
 
     return bench.take_turns(what, names, one_round)
 
 
 def gap_fin(bench):
-    return gaps(bench, "recovery gap, fin", (OURS, TUNED), "source", "fin")
+    return gaps(bench, "recovery gap, fin", (OURS, TUNED, DEFAULTS), "echo", "fin",
+                pingpong=100_000)
 
 
 def gap_rst(bench):
-    return gaps(bench, "recovery gap, rst", (OURS, TUNED), "source", "rst")
+    return gaps(bench, "recovery gap, rst", (OURS, TUNED, DEFAULTS), "echo", "rst",
+                pingpong=100_000)
+
+
+def gap_bulk(bench):
+    return gaps(bench, "recovery gap, download", (OURS, TUNED), "source", "fin", 0.5)
 
 
 def gap_none(bench):
-    return gaps(bench, "silences", (OURS, TUNED), "source")
-
-
-def gap_ping(bench):
-    return gaps(bench, "recovery gap, ping-pong", (OURS, TUNED, DEFAULTS), "echo", "fin",
-                pingpong=100_000)
+    return gaps(bench, "silences of a download", (OURS, TUNED), "source", None, 0.5)
 
 
 # --- idle sessions ----------------------------------------------------------------------------

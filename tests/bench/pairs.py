@@ -20,11 +20,11 @@ STOP_LIMIT_S = 20
 class Pair:
     """A client and a server.
 
-    look_s belongs to the recovery gap: how long one client looks at the end of a connection and what
-    follows. A gap that lasted longer would not be seen, so it is several times what is expected.
+    look_s belongs to the recovery gap: for how long one client goes on after the end of its first
+    connection. A gap that lasted longer might not be seen, so it is several times what is expected.
     """
 
-    look_s = 0.3
+    look_s = 0.1
     terminations_share = 1.0  # of those that are planned: looking longer, we look less often
 
     def __init__(self, name, guess_mb_per_s):
@@ -73,7 +73,7 @@ class GoPair(Pair):
         super().__init__(name, guess_mb_per_s)
         self.go_dir = go_dir
         self.options = ["-tuned"] if tuned else []
-        self.look_s = 0.4 if tuned else 1.0
+        self.look_s = 0.2 if tuned else 0.5
         self.terminations_share = 0.4
 
     def server(self, mode, stream_bytes=0):
