@@ -369,6 +369,17 @@ def test_fin_is_seen_as_an_end_even_by_those_who_are_sending():
                 sender.finish()
 
 
+def test_a_program_that_ignores_the_end_is_not_waited_for():
+    with Listener() as upstream, Proxy("--after-bytes", 1, "--max-connections", 1,
+                                       upstream=upstream.address) as proxy:
+        with Pair(proxy, upstream) as first:
+            first.client.sendall(b"x")
+            equal(read_to_end(first.client), b"", "the end")  # and the client stays
+            with Pair(proxy, upstream) as second:
+                second.client.sendall(b"y")
+                equal(read_to_end(second.server), b"y", "on the connection after it")
+
+
 def test_rst_is_seen_as_a_reset_on_both_sides():
     with Listener() as upstream, Proxy("-w", "0.2", "--how", "rst",
                                        upstream=upstream.address) as proxy:
@@ -768,6 +779,18 @@ def test_it_waits_when_descriptors_run_out():
             equal(echo_through(proxy, b"again"), b"again", "echo when the others have gone")
             proxy.stop()
             equal(sum("cannot accept" in line for line in proxy.lines), 1, "lines about it")
+
+
+def test_it_notices_descriptors_that_others_gave_back():
+    # Not one connection is open, so none can end and wake it.
+    with EchoServer() as upstream, Proxy(upstream=upstream.address) as proxy:
+        before = resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE, (3, 3 + 100))
+        with connect(proxy.address) as client:
+            proxy.wait_line("cannot accept: Too many open files")
+            resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE, (3 + 100, 3 + 100))
+            client.sendall(b"x")
+            equal(read_exactly(client, 1), b"x", "echo with descriptors to spare")
+        check(before[0] > 3, "the limit was low before")
 
 
 def test_idle_connections_cost_no_processor_time():
