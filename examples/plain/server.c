@@ -31,14 +31,16 @@ static void ended(int signal_number)
     _exit(0);
 }
 
-static void start_thread(void *(*run)(void *), void *arg)
+static int start_thread(void *(*run)(void *), void *arg)
 {
     pthread_t thread;
-    if (pthread_create(&thread, NULL, run, arg)) {
-        fputs("server: start a thread: no resources\n", stderr);
-        exit(1);
+    const int err = pthread_create(&thread, NULL, run, arg);
+    if (err) {
+        fprintf(stderr, "server: start a thread: %s (somebody was turned away)\n", strerror(err));
+        return -1;
     }
     pthread_detach(thread);
+    return 0;
 }
 
 static int write_all(int fd, const char *data, size_t len)
@@ -74,7 +76,8 @@ static int accept_connections(int listener)
     for (;;) {
         const int conn = accept(listener, NULL, NULL);
         if (conn >= 0) {
-            start_thread(handle_connection, (void *)(intptr_t)conn);
+            if (start_thread(handle_connection, (void *)(intptr_t)conn))
+                close(conn);
         } else if (errno != EINTR && errno != ECONNABORTED) {
             fprintf(stderr, "server: accept: %s\n", strerror(errno));
             return 1;

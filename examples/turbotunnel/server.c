@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <turbotunnel/turbotunnel.h>
@@ -35,14 +36,16 @@ static void ended(int signal_number)
     _exit(0);
 }
 
-static void start_thread(void *(*run)(void *), void *arg)
+static int start_thread(void *(*run)(void *), void *arg)
 {
     pthread_t thread;
-    if (pthread_create(&thread, NULL, run, arg)) {
-        fputs("server: start a thread: no resources\n", stderr);
-        exit(1);
+    const int err = pthread_create(&thread, NULL, run, arg);
+    if (err) {
+        fprintf(stderr, "server: start a thread: %s (somebody was turned away)\n", strerror(err));
+        return -1;
     }
     pthread_detach(thread);
+    return 0;
 }
 
 /* A session and how many use it: the thread that accepts its streams, and one for each stream. */
@@ -64,6 +67,13 @@ static void leave(struct shared_session *shared)
     free(shared);
 }
 
+static void finish(struct work *w)
+{
+    tt_stream_close(w->stream);
+    leave(w->shared);
+    free(w);
+}
+
 static void *handle_stream(void *arg)
 {
     struct work *w = arg;
@@ -74,9 +84,7 @@ static void *handle_stream(void *arg)
         if (tt_stream_write(w->stream, buf, n))
             break;
     }
-    tt_stream_close(w->stream);
-    leave(w->shared);
-    free(w);
+    finish(w);
     return NULL;
 }
 
@@ -93,7 +101,8 @@ static void *accept_streams(void *arg)
         }
         *w = (struct work){.shared = shared, .stream = stream};
         shared->users++;
-        start_thread(handle_stream, w);
+        if (start_thread(handle_stream, w))
+            finish(w);
     }
     leave(shared);
     return NULL;
@@ -112,7 +121,8 @@ static int accept_sessions(struct tt_listener *listener)
         }
         shared->session = session;
         shared->users = 1;
-        start_thread(accept_streams, shared);
+        if (start_thread(accept_streams, shared))
+            leave(shared);
     }
     fprintf(stderr, "server: accept: %s\n", tt_strerror(err));
     return 1;

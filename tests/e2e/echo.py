@@ -141,6 +141,7 @@ class EchoClient(Program):
         self._began = time.monotonic()
         self._changed = threading.Condition()
         self._released = threading.Event()
+        self._enough = threading.Event()
         if not hold_output:
             self._released.set()
         self._feeder = threading.Thread(target=self._feed, daemon=True)
@@ -160,6 +161,8 @@ class EchoClient(Program):
                     ahead_s = self.fed / self._rate - (time.monotonic() - self._began)
                     if ahead_s > 0:
                         time.sleep(ahead_s)
+                if self._enough.is_set():
+                    break
                 with self._changed:
                     self.fed += len(piece)
                     self.most_outstanding = max(self.most_outstanding, self.fed - self.received)
@@ -188,6 +191,10 @@ class EchoClient(Program):
 
     def release(self):
         self._released.set()
+
+    def stop_feeding(self):
+        """Its input ends where it is; .fed says where, once there is a result."""
+        self._enough.set()
 
     def end_input(self):
         """For keep_open, when all has been fed."""
@@ -238,6 +245,17 @@ def one_line(lines, program="client"):
 def rss_bytes(pid):
     with open(f"/proc/{pid}/status", encoding="ascii") as status:
         return int(re.search(r"^VmRSS:\s+(\d+) kB", status.read(), re.MULTILINE).group(1)) << 10
+
+
+def is_watched(path):
+    """Whether a sanitizer is built into the program."""
+    with open(built(path), "rb") as binary:
+        return re.search(rb"__[at]san_init", binary.read()) is not None
+
+
+def memory_limit(path, limit_bytes):
+    """The limit; for a program with a sanitizer a much higher one, since that keeps its own books."""
+    return limit_bytes * 20 if is_watched(path) else limit_bytes
 
 
 def built(path):

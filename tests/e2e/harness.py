@@ -102,8 +102,11 @@ class Program:
             self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
-            if pipe:
-                pipe.close()
+            try:
+                if pipe:
+                    pipe.close()
+            except BrokenPipeError:
+                pass  # what nobody has read
 
     @property
     def pid(self):
