@@ -197,20 +197,25 @@ static bool begins_session(struct tt_span packet, struct tt_kcp_header *h)
     return h->cmd == TT_KCP_PUSH && h->sn < FIRST_SN_LIMIT && h->len <= packet.len - TT_KCP_HEADER;
 }
 
-/* K-39: the client lost its state and begins anew with the same ID. The old session is over. */
-static void replace(struct tt_queue_packet_conn *q, uint64_t now_us, struct tt_server_session *old,
-                    struct tt_carrier *c)
+/* The carrier belongs to no session any more, but still says the same ID. */
+static void unbind(uint64_t now_us, struct tt_carrier *c)
 {
-    const struct tt_carrier kept = *c;
+    tt_endpoint_carrier_close(c->endpoint, now_us, c);
+    *c = (struct tt_carrier){
+        .id = c->id, .attached = c->attached, .limits = c->limits, .opened_us = c->opened_us};
+}
+
+/* K-39: the client lost its state and begins anew with the same ID. The old session is over; its
+ * carriers are the new one's as soon as they bring a packet for it.
+ */
+static void replace(struct tt_queue_packet_conn *q, uint64_t now_us, struct tt_server_session *old)
+{
+    struct tt_list_node *node;
 
     q->stats.sessions_replaced++;
     leave_map(q, old);
-    if (c->endpoint)
-        tt_endpoint_carrier_close(c->endpoint, now_us, c);
-    *c = (struct tt_carrier){.id = kept.id,
-                             .attached = kept.attached,
-                             .limits = kept.limits,
-                             .opened_us = kept.opened_us};
+    while ((node = tt_list_first(&old->endpoint.carriers)) != NULL)
+        unbind(now_us, TT_CONTAINER_OF(node, struct tt_carrier, node));
     old->endpoint.error = TT_E_LOST;
     if (old->state == TT_SERVER_SESSION_ACCEPTED)
         mark_dirty(q, old); /* the application learns of it, and closes it */
@@ -245,7 +250,7 @@ static struct tt_server_session *route(struct tt_queue_packet_conn *q, uint64_t 
         return NULL;
     }
     if (s)
-        replace(q, now_us, s, c);
+        replace(q, now_us, s);
     s = begin(q, now_us, &c->id, h.conv);
     if (s)
         bind(q, now_us, s, c);

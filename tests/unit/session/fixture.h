@@ -1,0 +1,100 @@
+/* fixture.h - a client and a server, and packets that are carried between them by hand.
+ *
+ * Nothing moves by itself: pull_* takes one packet into w->packet, give_* hands bytes in, carry_*
+ * does both until nothing is left. The memory is counted; world_close() fails the test if any is
+ * left.
+ */
+#ifndef TESTS_UNIT_SESSION_FIXTURE_H
+#define TESTS_UNIT_SESSION_FIXTURE_H
+
+#include "core/base/clock.h"
+#include "core/queue_packet_conn.h"
+#include "core/session/endpoint.h"
+#include "core/smux/smux.h"
+#include "failing_alloc.h"
+#include "test.h"
+
+#define WORLD_CONV   UINT32_C(0x11223344)
+#define WORLD_PACKET 65535u
+
+struct session_world {
+    struct failing_alloc memory;
+    struct tt_slab_pool slabs;
+    struct tt_endpoint client;
+    struct tt_queue_packet_conn server;
+    struct tt_gather gather;
+    struct tt_session_id id; /* the client's */
+    uint64_t now_us;
+    uint8_t packet[WORLD_PACKET]; /* the last one pulled */
+    uint32_t packet_len;
+};
+
+struct session_setup {
+    struct tt_endpoint_tuning client, server;
+    uint8_t smux_version;
+    uint32_t max_sessions, accept_backlog;
+    uint64_t closed_us;
+};
+
+/* Defaults everywhere; version 2; 8 sessions, 4 waiting; closed ones are remembered for 60 s. */
+struct session_setup usual_setup(void);
+
+/* setup: NULL for the usual one. Memory is refused by w->memory from then on, if it is told so. */
+void world_open(struct session_world *w, const struct session_setup *setup);
+void world_close(struct session_world *w);
+
+extern const struct tt_carrier_limits ordered_limits; /* a byte stream; packets of 1400 */
+extern const struct tt_carrier_limits datagram_limits;
+
+/* --- carriers: one end each --- */
+
+void client_opens(struct session_world *w, struct tt_carrier *c);
+void server_attaches(struct session_world *w, struct tt_carrier *c);
+
+/* --- packets --- */
+
+/* The next packet into w->packet; 0 or TT_E_AGAIN. */
+int pull_up(struct session_world *w, struct tt_carrier *c);
+int pull_down(struct session_world *w, struct tt_carrier *c);
+
+/* A packet comes in, in memory of exactly its size that is gone afterwards. */
+int give_client(struct session_world *w, struct tt_carrier *c, struct tt_span packet);
+void give_server(struct session_world *w, struct tt_carrier *c, struct tt_span packet);
+
+/* All that the one end has for its carrier goes to the other end's. */
+void carry_up(struct session_world *w, struct tt_carrier *from, struct tt_carrier *to);
+void carry_down(struct session_world *w, struct tt_carrier *from, struct tt_carrier *to);
+void carry_all(struct session_world *w, struct tt_carrier *client, struct tt_carrier *server);
+
+/* All the packets that there are for the carrier are lost. */
+void lose_up(struct session_world *w, struct tt_carrier *c);
+void lose_down(struct session_world *w, struct tt_carrier *c);
+
+/* The last packet, as words: "ack 3 wnd 128 una 2, push 7 [5]" (5 bytes), "wask", "wins". Every
+ * segment's una and wnd are those of the first, which is the only one to show them. Valid until the
+ * next call.
+ */
+const char *packet_text(const struct session_world *w);
+/* How many segments of that command the last packet has. */
+unsigned packet_count(const struct session_world *w, enum tt_kcp_cmd cmd);
+
+/* A packet of one segment, in w->packet. */
+struct tt_span make_packet(struct session_world *w, struct tt_kcp_header h, struct tt_span data);
+
+/* --- sessions and streams --- */
+
+/* The session that waits at the server; fails the test when there is none. */
+struct tt_server_session *accept_session(struct session_world *w);
+
+/* Handles all of the server's dirty sessions; returns how many there were. */
+unsigned flush_dirty(struct session_world *w);
+
+/* A stream of the client, with some bytes written to it. */
+struct tt_smux_stream *client_stream(struct session_world *w, size_t len);
+
+/* Writes len bytes, which must fit. */
+void write_bytes(struct tt_smux_stream *s, size_t len);
+/* Reads all that is there and says how much; *ended: whether the end came behind it. */
+size_t read_bytes(struct tt_smux_stream *s, bool *ended);
+
+#endif
