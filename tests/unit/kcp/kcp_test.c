@@ -169,6 +169,8 @@ static void test_a_wrong_segment_ends_the_packet_but_not_what_stood_before(void 
         if (err != wrong[i].err || s->wrong_conv != wrong[i].wrong_conv ||
             s->wrong_len != wrong[i].wrong_len || s->wrong_cmd != wrong[i].wrong_cmd)
             fail_msg("%s", wrong[i].name);
+        assert_int_equal(s->packets_in, 1);
+        assert_int_equal(s->segments_in, 1);
         assert_int_equal(end.kcp.send.una, 0); /* the una of a wrong segment does not count */
         assert_string_equal(flush(), "ack 0 @7");
         assert_string_equal(end_read(&end), "ok");

@@ -62,6 +62,18 @@ static void test_k3_frg_counts_down_within_a_message(void **state)
                                         "push 3 \"jklm\", push 4 \"n\"");
 }
 
+static void test_k3_bytes_in_a_slab_are_one_message_too(void **state)
+{
+    (void)state;
+    open_end(false);
+    struct tt_slab *slab = tt_slab_get(&end.slabs, TT_SLAB_SMALL);
+    memcpy(slab->data, "abcdefghij", 10);
+    assert_int_equal(tt_kcp_send_bytes(&end.kcp, slab->data, 9, tt_slab_ref(slab)), TT_OK);
+    assert_int_equal(tt_kcp_send_bytes(&end.kcp, slab->data + 9, 1, slab), TT_OK);
+    assert_string_equal(flush_in_one(),
+                        "push 0/2 \"abcd\", push 1/1 \"efgh\", push 2 \"i\", push 3 \"j\"");
+}
+
 static void test_k3_frg_is_0_in_stream_mode(void **state)
 {
     (void)state;
@@ -210,6 +222,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_k3_frg_counts_down_within_a_message),
+        TEST(test_k3_bytes_in_a_slab_are_one_message_too),
         TEST(test_k3_frg_is_0_in_stream_mode),
         TEST(test_a_message_has_up_to_255_segments),
         TEST(test_without_memory_nothing_of_a_message_is_queued),

@@ -426,6 +426,24 @@ static void test_ordered_any_ack_is_progress(void **state)
     assert_true(tt_kcp_deadline(&end.kcp) == end.now_us + 200 * TT_MS);
 }
 
+static void test_sending_more_is_no_progress(void **state)
+{
+    (void)state;
+    for (unsigned ordered = 0; ordered < 2; ordered++) {
+        open_ends(2, ordered);
+        send_letters(2);
+        wait_ms(500);
+        one_leaves(&a, "push 0 \"a\"");
+        assert_true(a.progress_us == 1500 * TT_MS); /* from here on an answer is due */
+        wait_ms(150);
+        one_leaves(&a, "push 1 \"b\"");
+        assert_true(a.progress_us == 1500 * TT_MS);
+        assert_true(tt_kcp_deadline(&end.kcp) == 1700 * TT_MS);
+        close_end(NULL);
+    }
+    open_ends(0, false);
+}
+
 static void test_each_path_has_its_own_timer(void **state)
 {
     (void)state;
@@ -772,6 +790,7 @@ int main(void)
         TEST(test_unordered_all_that_is_due_is_lost_at_once),
         TEST(test_ordered_one_segment_asks_for_all),
         TEST(test_ordered_any_ack_is_progress),
+        TEST(test_sending_more_is_no_progress),
         TEST(test_each_path_has_its_own_timer),
         TEST(test_nothing_is_due_when_nothing_is_outstanding),
         TEST(test_k29_what_was_overtaken_is_lost),
