@@ -5,9 +5,10 @@
  *   - they lie in memory that is soon read over (no slab, or a transient one),
  *   - the session's account is charged for far more than what its streams hold: little pieces would
  *     keep whole slabs alive,
- *   - or the stream holds many pieces and this is a small one: a piece costs as much as 24 bytes,
- * and the receive buffer counts payload alone. Every byte here has one of the session's receive
- * tokens (S-22).
+ *   - or the stream holds many pieces and this is a small one: each costs 24 bytes of its own, and
+ *     the receive buffer counts payload alone.
+ *
+ * Every byte here has one of the session's receive tokens (S-22).
  */
 #ifndef TT_CORE_SMUX_RECEIVED_H
 #define TT_CORE_SMUX_RECEIVED_H

@@ -12,8 +12,13 @@
  *
  * What happened to streams is not called back but collected: tt_smux_next_event.
  *
- * One thread at a time. Errors: TT_E_PROTO and TT_E_VERSION from tt_smux_input are fatal for the
- * session: call nothing but reads of what had arrived, and dispose.
+ * One thread at a time. Errors: TT_E_PROTO and TT_E_VERSION from tt_smux_input and TT_E_TIMEOUT are
+ * fatal for the session: nothing more is sent or taken, what had arrived can be read, streams can
+ * be closed; dispose.
+ *
+ * Beyond Go: exact keepalive, windows enforced (R-31), strict lengths. Against what Go does (S-5) a
+ * frame may be shorter than max_frame because its slab ends there. RST (R-30) is a command 5 in
+ * smux_input.c, a bit of enum tt_smux_due and a way to TT_SMUX_FIN_ACKED: it is not there yet.
  */
 #ifndef TT_CORE_SMUX_SMUX_H
 #define TT_CORE_SMUX_SMUX_H
@@ -31,9 +36,10 @@
 #include "core/base/ring.h"
 #include "core/base/slab.h"
 
-#define TT_SMUX_INITIAL_WINDOW                                                                     \
-    262144u /* S-23: what any v2 sender may send before the first UPD                              \
-             */
+/* Bytes that any v2 sender may send on a stream before the first UPD (S-23). */
+#define TT_SMUX_INITIAL_WINDOW 262144u
+
+/* What a UPD says before our FIN to a legacy peer: more than a program is ever behind by. */
 #define TT_SMUX_HALF_CLOSE_WINDOW (1u << 30)
 
 struct tt_smux_config {
@@ -50,8 +56,11 @@ struct tt_smux_config {
     bool legacy_peer;               /* the peer is Go smux: apply */
     uint8_t hash_key[16];           /* random: stream numbers come from outside */
     struct tt_slab_pool *slabs;     /* borrowed; outlives the session */
-    struct tt_slab_account
-        *account;                 /* borrowed: is charged for what streams hold of received slabs */
+
+    /* Borrowed: is charged for the slabs in which received bytes of streams lie. Others may charge
+     * what they hold for the same session to it.
+     */
+    struct tt_slab_account *account;
     const struct tt_alloc *alloc; /* borrowed */
 };
 
@@ -147,7 +156,9 @@ struct tt_smux {
     } stats;
 };
 
-/* Returns 0, TT_E_INVAL (a value outside its range) or TT_E_NOMEM. now_us starts the keepalive. */
+/* Returns 0, or TT_E_INVAL (a value outside its range): then there is nothing to dispose of. now_us
+ * starts the keepalive. Allocates nothing.
+ */
 int tt_smux_init(struct tt_smux *m, const struct tt_smux_config *config, uint64_t now_us);
 
 /* Frees all, streams too: no stream pointer is valid afterwards. Safe on all zeroes, and twice. */
@@ -158,17 +169,20 @@ void tt_smux_dispose(struct tt_smux *m);
 /* Takes received bytes, in order, cut anywhere (S-9). span is borrowed for the call; payload is
  * kept by reference to slab (NULL, or slab->transient: it is copied).
  *
- *   used   out: how many bytes were taken; fewer than span.len after any error
+ *   used   out: how many bytes were taken
  *
- * Returns 0 (all taken)
- *         TT_E_AGAIN    stopped: no receive tokens left (S-22), a SYN that does not fit into the
- *                       accept backlog, or no memory. Offer the rest again once tt_smux_input_open
- *                       says so; after a stop for memory it says so at once: try later.
- *         TT_E_PROTO    (fatal) unknown command (S-16); a length in SYN, FIN, NOP, or one other
- * than 8 in UPD (S-17: S1516 would go on in the middle of the payload); UPD in version 1; more than
- * the window ever offered (R-31); too many streams TT_E_VERSION  (fatal) a version byte that is not
- * ours (S-15) Frames for streams that are not there, a second SYN, a second FIN and empty PSHs are
- * no errors (S-11, S-12, S-13).
+ * Returns 0             all were taken
+ *         TT_E_AGAIN    stopped before the last byte: no receive tokens are left (S-22), a SYN does
+ *                       not fit into the accept backlog, or there is no memory. Offer the rest
+ *                       again once tt_smux_input_open says so; after a stop for memory it says so
+ *                       at once: try later.
+ *         TT_E_PROTO    (fatal) an unknown command (S-16); a length in SYN, FIN or NOP, or one
+ *                       other than 8 in UPD (S-17: S1516 would go on inside the payload); UPD in
+ *                       version 1; more than the window ever offered (R-31); too many streams
+ *         TT_E_VERSION  (fatal) a version byte that is not ours (S-15)
+ *
+ * No errors are frames for streams that are not there, a second SYN, a second FIN, and empty PSHs
+ * (S-11, S-12, S-13).
  */
 int tt_smux_input(struct tt_smux *m, uint64_t now_us, struct tt_span span, struct tt_slab *slab,
                   size_t *used);
@@ -178,11 +192,13 @@ bool tt_smux_input_open(const struct tt_smux *m);
 
 /* Gives out the next bytes of the stream of frames as one contiguous piece, whose slab reference
  * moves to the caller. max_len (at least 16) bounds its length, header included. A piece is
+ *
  *   - control frames, as many as fit: NOP; SYN, UPD and FIN of streams; or, when there are none,
  *   - one data frame, cut to what max_len and the stream's window allow; or
- *   - the header alone of such a frame, when there is no room for it in front of the payload (the
- * rest of a frame that was cut): the next calls give the payload before anything else. Returns 0,
- * TT_E_AGAIN (nothing to send) or TT_E_NOMEM (nothing has changed; try again later).
+ *   - the header alone of such a frame, when there is no room for it in front of its payload,
+ *     which is the rest of a frame that was cut: the next calls give it before anything else.
+ *
+ * Returns 0, TT_E_AGAIN (nothing to send) or TT_E_NOMEM (nothing has changed; try again later).
  */
 int tt_smux_next_frame(struct tt_smux *m, uint64_t now_us, uint32_t max_len,
                        struct tt_smux_piece *piece);
@@ -236,7 +252,9 @@ int tt_smux_write(struct tt_smux_stream *s, const void *data, size_t len, size_t
 /* The same without the copy: room to be written into directly; then commit what was (0: nothing).
  * *len is at least 1 after 0 and at most max_send_buffer; it grows with writers that fill it.
  * In between, the session may be used in every way but for writes, shutdown and close of this
- * stream. Returns as tt_smux_write.
+ * stream.
+ *
+ * Returns as tt_smux_write.
  */
 int tt_smux_write_room(struct tt_smux_stream *s, uint8_t **room, size_t *len);
 void tt_smux_write_commit(struct tt_smux_stream *s, size_t len);
@@ -255,7 +273,9 @@ int tt_smux_peek(struct tt_smux_stream *s, struct tt_span *spans, size_t *count)
 /* len bytes of what was peeked are done with; len is at most what is there. */
 void tt_smux_consume(struct tt_smux_stream *s, size_t len);
 
-/* Reports again what tt_smux_next_event may have reported before somebody listened. */
+/* Reports events (enum tt_smux_event bits) as if they happened now: for who began to listen late,
+ * or did not read all.
+ */
 void tt_smux_report_again(struct tt_smux_stream *s, unsigned events);
 
 /* Bytes that wait to be read. */
@@ -266,7 +286,9 @@ size_t tt_smux_readable_bytes(const struct tt_smux_stream *s);
  * later ones with no less), since S1516's writer fails when it must wait after our FIN; FIN leaves
  * when that UPD is acknowledged. When a legacy peer has ended its side already, FIN waits until our
  * data is acknowledged (Scur loses what is unread). In all other cases FIN follows the data at
- * once. Returns 0, TT_E_SHUT (done before), or m->error.
+ * once.
+ *
+ * Returns 0, TT_E_SHUT (done before), or m->error.
  */
 int tt_smux_shutdown(struct tt_smux_stream *s);
 

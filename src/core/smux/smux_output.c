@@ -136,6 +136,8 @@ static void data_given(struct tt_smux_stream *s, uint32_t len)
     m->unsent_bytes -= len;
     s->last_offset = m->sent_offset + m->pending.len;
     s->send_window.written_bytes += len;
+    if (s->turn_left <= 0)
+        s->turn_left += m->config.max_frame; /* its turn begins */
     s->turn_left -= len;
     if (s->turn_left <= 0) {
         tt_list_remove(&s->sending_node);
@@ -149,34 +151,58 @@ static void data_given(struct tt_smux_stream *s, uint32_t len)
     tt_smux_stream_advance(s);
 }
 
-/* The first frame of a stream, or as much of it as max_len and the window allow. When there is no
- * room in front of it for the header, the header goes alone, and the payload is what the next call
- * gives.
- */
+/* How much of a stream's first frame leaves now. */
+static uint32_t data_len(const struct tt_smux_stream *s, const struct tt_smux_unsent_frame *f,
+                         uint32_t max_len)
+{
+    const uint32_t room = max_len - TT_SMUX_HEADER;
+    const uint32_t most = f->len < room ? f->len : room;
+    const uint32_t sendable = tt_smux_stream_sendable(s);
+    return sendable < most ? sendable : most;
+}
+
+/* Header and payload lie behind each other. */
+static void give_whole(struct tt_smux *m, struct tt_smux_stream *s, uint32_t len,
+                       struct tt_smux_piece *piece)
+{
+    uint8_t *header = tt_smux_unsent_first(&s->unsent)->ptr - TT_SMUX_HEADER;
+
+    write_header(m, header, TT_SMUX_PSH, len, s->sid);
+    *piece = (struct tt_smux_piece){.ptr = header,
+                                    .slab = tt_smux_unsent_take(m, &s->unsent, len),
+                                    .len = TT_SMUX_HEADER + len};
+}
+
+/* No room in front of the payload: the header goes alone, and the payload is what comes next. */
+static int give_header(struct tt_smux *m, struct tt_smux_stream *s, uint32_t len,
+                       struct tt_smux_piece *piece)
+{
+    struct tt_slab *shared = tt_smux_shared_slab(m, TT_SMUX_HEADER);
+    if (!shared)
+        return TT_E_NOMEM;
+    uint8_t *header = shared->data + shared->used;
+    write_header(m, header, TT_SMUX_PSH, len, s->sid);
+    shared->used += TT_SMUX_HEADER;
+    m->pending.ptr = tt_smux_unsent_first(&s->unsent)->ptr;
+    m->pending.slab = tt_smux_unsent_take(m, &s->unsent, len);
+    m->pending.len = len;
+    *piece =
+        (struct tt_smux_piece){.ptr = header, .slab = tt_slab_ref(shared), .len = TT_SMUX_HEADER};
+    return TT_OK;
+}
+
 static int give_data(struct tt_smux *m, struct tt_smux_stream *s, uint32_t max_len,
                      struct tt_smux_piece *piece)
 {
-    const struct tt_smux_unsent_frame f = *tt_smux_unsent_first(&s->unsent);
-    uint32_t len = tt_smux_stream_sendable(s);
-    struct tt_slab *shared = NULL;
+    const struct tt_smux_unsent_frame *f = tt_smux_unsent_first(&s->unsent);
+    const uint32_t len = data_len(s, f, max_len);
 
-    if (f.bare && !(shared = tt_smux_shared_slab(m, TT_SMUX_HEADER)))
-        return TT_E_NOMEM;
-    if (len > f.len)
-        len = f.len;
-    if (len > max_len - TT_SMUX_HEADER)
-        len = max_len - TT_SMUX_HEADER;
-    if (s->turn_left <= 0)
-        s->turn_left += m->config.max_frame;
-    uint8_t *header = f.bare ? shared->data + shared->used : f.ptr - TT_SMUX_HEADER;
-    write_header(m, header, TT_SMUX_PSH, len, s->sid);
-    struct tt_slab *slab = tt_smux_unsent_take(m, &s->unsent, len);
-    if (f.bare) {
-        shared->used += TT_SMUX_HEADER;
-        m->pending = (struct tt_smux_piece){.ptr = f.ptr, .slab = slab, .len = len};
-        *piece = (struct tt_smux_piece){header, tt_slab_ref(shared), TT_SMUX_HEADER};
+    if (!f->bare) {
+        give_whole(m, s, len, piece);
     } else {
-        *piece = (struct tt_smux_piece){header, slab, TT_SMUX_HEADER + len};
+        int err = give_header(m, s, len, piece);
+        if (err)
+            return err;
     }
     gave(m, piece->len, 1);
     data_given(s, len);

@@ -23,12 +23,11 @@ struct tt_smux_stream {
     uint32_t sid;
     enum tt_smux_stream_state state;
     enum tt_smux_ending ending;
-    uint8_t due; /* enum tt_smux_due bits; in m->urgent while not 0 */
-    uint8_t
-        events; /* enum tt_smux_event bits; in m->events while not 0 and the application has it */
-    bool accepted; /* opened by us, or taken by tt_smux_accept */
-    bool closed;   /* tt_smux_close: the application has let go */
-    bool broken; /* its peer claimed more consumed than was sent (S-28): nothing more is written */
+    uint8_t due;          /* enum tt_smux_due bits; in m->urgent while not 0 */
+    uint8_t events;       /* enum tt_smux_event bits; in m->events while not 0 and accepted */
+    bool accepted;        /* opened by us, or taken by tt_smux_accept */
+    bool closed;          /* tt_smux_close: the application has let go */
+    bool broken;          /* S-28: nothing more is written */
     bool wants_writable;  /* a write met TT_E_FULL */
     int64_t turn_left;    /* bytes that it may still send before it goes to the end of m->sending */
     uint64_t last_offset; /* of m->sent_offset, behind the last SYN, data or FIN of this stream */
@@ -41,8 +40,8 @@ struct tt_smux_stream {
         events_node, all_node;
 };
 
-/* A new stream in the session's tables. Returns 0, TT_E_NOMEM, or TT_E_INVAL: there is one of that
- * number. */
+/* A new stream in the session's tables. Returns 0, TT_E_NOMEM, or TT_E_INVAL (the number is taken).
+ */
 int tt_smux_stream_new(struct tt_smux *m, uint32_t sid, struct tt_smux_stream **stream);
 
 /* Takes it out of everything and frees it: it was accepted, or the session ends. */
@@ -57,8 +56,9 @@ void tt_smux_stream_report(struct tt_smux_stream *s, unsigned events);
 /* Bytes that could leave as data now: waiting, and allowed by the peer's window. */
 uint32_t tt_smux_stream_sendable(const struct tt_smux_stream *s);
 
-/* Call when what is unsent or the window has changed: puts the stream into m->sending or takes it
- * out. */
+/* Call when what is unsent or the window has changed: puts the stream into m->sending, or takes it
+ * out.
+ */
 void tt_smux_stream_update_sending(struct tt_smux_stream *s);
 
 /* Bytes were read, or thrown away: makes the UPD due that this calls for. */
