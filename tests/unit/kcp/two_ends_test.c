@@ -83,7 +83,7 @@ static void fly(struct world *w, unsigned from, unsigned path)
 {
     const struct kcp_end *e = w->ends[from];
     const unsigned to = 1 - from;
-    uint64_t at_us = w->now_us + w->delay_us + below(w, w->jitter_us + 1);
+    uint64_t at_us = w->now_us + w->delay_us + below(w, (size_t)w->jitter_us + 1);
 
     if (w->ordered) {
         if (at_us < w->last_arrival_us[to][path])
