@@ -26,7 +26,7 @@ struct session {
 
 static void open_session(struct session *s)
 {
-    world_open(&s->world, NULL);
+    session_world_open(&s->world, NULL);
     client_opens(&s->world, &s->client);
     server_attaches(&s->world, &s->server);
     s->stream = client_stream(&s->world, 100);
@@ -66,7 +66,7 @@ static void test_only_a_push_of_the_first_32_begins_a_session(void **state)
     for (size_t i = 0; i < ARRAY_LEN(first_packets); i++) {
         struct session_world w;
         struct tt_carrier c;
-        world_open(&w, NULL);
+        session_world_open(&w, NULL);
         server_attaches(&w, &c);
         struct tt_span packet =
             make_packet(&w, first_packets[i].h, tt_span_of(data, first_packets[i].len));
@@ -80,7 +80,7 @@ static void test_only_a_push_of_the_first_32_begins_a_session(void **state)
             fail_msg("%s: begun %d, strays %d", first_packets[i].name, begun,
                      (int)w.server.stats.strays);
         tt_queue_packet_conn_detach(&w.server, w.now_us, &c);
-        world_close(&w);
+        session_world_close(&w);
     }
 }
 
@@ -89,12 +89,12 @@ static void test_an_empty_packet_is_a_stray_and_costs_nothing(void **state)
     (void)state;
     struct session_world w;
     struct tt_carrier c;
-    world_open(&w, NULL);
+    session_world_open(&w, NULL);
     server_attaches(&w, &c);
     give_server(&w, &c, tt_span_of("", 0));
     assert_int_equal(w.server.stats.strays, 1);
     assert_int_equal(w.server.sessions, 0);
-    world_close(&w);
+    session_world_close(&w);
 }
 
 static void test_a_connection_without_a_session_has_nothing_to_send(void **state)
@@ -102,12 +102,12 @@ static void test_a_connection_without_a_session_has_nothing_to_send(void **state
     (void)state;
     struct session_world w;
     struct tt_carrier c;
-    world_open(&w, NULL);
+    session_world_open(&w, NULL);
     server_attaches(&w, &c);
     assert_int_equal(pull_down(&w, &c), TT_E_AGAIN);
     tt_queue_packet_conn_detach(&w.server, w.now_us, &c);
     assert_int_equal(c.role, TT_CARRIER_GONE);
-    world_close(&w);
+    session_world_close(&w);
 }
 
 /* --- limits --- */
@@ -127,7 +127,7 @@ static void test_no_more_sessions_wait_than_the_backlog(void **state)
     (void)state;
     struct session_world w;
     struct tt_carrier carriers[6];
-    world_open(&w, NULL);
+    session_world_open(&w, NULL);
     begin_sessions(&w, carriers, 6);
     assert_int_equal(w.server.stats.sessions_begun, 4);
     assert_int_equal(w.server.stats.backlog_full, 2);
@@ -136,7 +136,7 @@ static void test_no_more_sessions_wait_than_the_backlog(void **state)
     accept_session(&w);
     first_packet(&w, &carriers[5], WORLD_CONV + 5, 0);
     assert_int_equal(w.server.stats.sessions_begun, 5);
-    world_close(&w);
+    session_world_close(&w);
 }
 
 static void test_sessions_are_accepted_in_the_order_of_their_beginning(void **state)
@@ -144,13 +144,13 @@ static void test_sessions_are_accepted_in_the_order_of_their_beginning(void **st
     (void)state;
     struct session_world w;
     struct tt_carrier carriers[4];
-    world_open(&w, NULL);
+    session_world_open(&w, NULL);
     begin_sessions(&w, carriers, 4);
     for (unsigned i = 0; i < 4; i++)
         assert_int_equal(accept_session(&w)->endpoint.config.conv, WORLD_CONV + i);
     struct tt_server_session *s;
     assert_int_equal(tt_queue_packet_conn_accept(&w.server, &s), TT_E_AGAIN);
-    world_close(&w);
+    session_world_close(&w);
 }
 
 static void test_there_are_no_more_sessions_than_the_limit(void **state)
@@ -158,7 +158,7 @@ static void test_there_are_no_more_sessions_than_the_limit(void **state)
     (void)state;
     struct session_world w;
     struct tt_carrier carriers[10];
-    world_open(&w, NULL);
+    session_world_open(&w, NULL);
     for (unsigned i = 0; i < 10; i++) {
         w.id.bytes[0] = (uint8_t)i;
         server_attaches(&w, &carriers[i]);
@@ -169,7 +169,7 @@ static void test_there_are_no_more_sessions_than_the_limit(void **state)
     assert_int_equal(w.server.sessions, 8);
     assert_int_equal(w.server.stats.sessions_full, 2);
     assert_int_equal(w.server.stats.backlog_full, 0);
-    world_close(&w);
+    session_world_close(&w);
 }
 
 static void test_every_refused_allocation_begins_no_session_and_leaks_nothing(void **state)
@@ -179,7 +179,7 @@ static void test_every_refused_allocation_begins_no_session_and_leaks_nothing(vo
     for (size_t n = 0; refused; n++) {
         struct session_world w;
         struct tt_carrier c;
-        world_open(&w, NULL);
+        session_world_open(&w, NULL);
         server_attaches(&w, &c);
         w.memory.calls = 0;
         w.memory.fail_at = n;
@@ -190,7 +190,7 @@ static void test_every_refused_allocation_begins_no_session_and_leaks_nothing(vo
         first_packet(&w, &c, WORLD_CONV, 0);
         assert_int_equal(w.server.sessions, 1);
         assert_int_equal(w.server.waiting_count, 1);
-        world_close(&w);
+        session_world_close(&w);
     }
 }
 
@@ -210,7 +210,7 @@ static void test_a_new_conversation_replaces_an_accepted_session(void **state)
     assert_ptr_equal(s.server.endpoint, &fresh->endpoint);
     tt_queue_packet_conn_close(&s.world.server, s.world.now_us, s.accepted);
     assert_int_equal(s.world.server.sessions, 1); /* nobody can reach it, so it goes at once */
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 static void test_a_new_conversation_replaces_one_that_nobody_has_accepted(void **state)
@@ -218,14 +218,14 @@ static void test_a_new_conversation_replaces_one_that_nobody_has_accepted(void *
     (void)state;
     struct session_world w;
     struct tt_carrier c;
-    world_open(&w, NULL);
+    session_world_open(&w, NULL);
     server_attaches(&w, &c);
     first_packet(&w, &c, WORLD_CONV, 0);
     first_packet(&w, &c, WORLD_CONV + 1, 0);
     assert_int_equal(w.server.sessions, 1);
     assert_int_equal(w.server.waiting_count, 1);
     assert_int_equal(accept_session(&w)->endpoint.config.conv, WORLD_CONV + 1);
-    world_close(&w);
+    session_world_close(&w);
 }
 
 static void test_only_the_first_segment_of_another_conversation_replaces(void **state)
@@ -237,7 +237,7 @@ static void test_only_the_first_segment_of_another_conversation_replaces(void **
     assert_int_equal(s.world.server.stats.wrong_conv, 1);
     assert_int_equal(s.world.server.stats.sessions_replaced, 0);
     assert_int_equal(s.accepted->endpoint.error, 0);
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 static void test_every_carrier_of_the_id_follows_to_the_new_conversation(void **state)
@@ -255,7 +255,7 @@ static void test_every_carrier_of_the_id_follows_to_the_new_conversation(void **
     assert_ptr_equal(s.server.endpoint, &fresh->endpoint);
     assert_int_equal(s.server.role, TT_CARRIER_REPLACED);
     assert_int_equal(other.role, TT_CARRIER_ACTIVE);
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 /* --- carriers (R-19, R-20) --- */
@@ -273,7 +273,7 @@ static void test_a_new_carrier_replaces_the_older_one(void **state)
     assert_int_equal(flush_dirty(&s.world), 1);
     assert_int_equal(pull_down(&s.world, &s.server), TT_E_AGAIN);
     assert_int_equal(pull_down(&s.world, &newer), TT_OK);
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 static void test_a_replaced_carrier_is_still_read(void **state)
@@ -287,7 +287,7 @@ static void test_a_replaced_carrier_is_still_read(void **state)
     write_bytes(s.stream, 100);
     carry_up(&s.world, &s.client, &s.server);
     assert_int_equal(s.accepted->endpoint.kcp.receive.delivered, before + 1);
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 static void test_when_the_newest_goes_the_one_before_it_is_used_again(void **state)
@@ -302,7 +302,7 @@ static void test_when_the_newest_goes_the_one_before_it_is_used_again(void **sta
     assert_int_equal(s.server.role, TT_CARRIER_ACTIVE);
     assert_int_equal(flush_dirty(&s.world), 1);
     assert_int_equal(pull_down(&s.world, &s.server), TT_OK);
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 static void test_a_late_first_packet_pushes_no_newer_carrier_aside(void **state)
@@ -310,7 +310,7 @@ static void test_a_late_first_packet_pushes_no_newer_carrier_aside(void **state)
     (void)state;
     struct session_world w;
     struct tt_carrier older, newer;
-    world_open(&w, NULL);
+    session_world_open(&w, NULL);
     server_attaches(&w, &older);
     server_attaches(&w, &newer);
     first_packet(&w, &newer, WORLD_CONV, 0);
@@ -319,7 +319,7 @@ static void test_a_late_first_packet_pushes_no_newer_carrier_aside(void **state)
     assert_int_equal(older.role, TT_CARRIER_REPLACED);
     tt_queue_packet_conn_detach(&w.server, w.now_us, &newer);
     assert_int_equal(older.role, TT_CARRIER_ACTIVE);
-    world_close(&w);
+    session_world_close(&w);
 }
 
 static void test_a_carrier_outlives_its_session(void **state)
@@ -335,7 +335,7 @@ static void test_a_carrier_outlives_its_session(void **state)
     assert_int_equal(pull_down(&s.world, &s.server), TT_E_AGAIN);
     give_server(&s.world, &s.server, tt_span_of("garbage", 7));
     tt_queue_packet_conn_detach(&s.world.server, s.world.now_us, &s.server);
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 /* --- expiry --- */
@@ -360,7 +360,7 @@ static void test_a_silent_session_expires_at_its_time_and_not_before(void **stat
     assert_ptr_equal(tt_queue_packet_conn_next_dirty(q), s.accepted);
     tt_queue_packet_conn_close(q, due_us, s.accepted);
     assert_int_equal(q->sessions, 0);
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 static void test_a_packet_puts_expiry_off(void **state)
@@ -378,7 +378,7 @@ static void test_a_packet_puts_expiry_off(void **state)
     assert_int_equal(q->stats.sessions_expired, 0);
     flush_dirty(&s.world);
     assert_int_equal(s.accepted->remote.used_us, s.world.now_us);
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 static void test_a_session_that_nobody_accepted_expires_without_a_trace(void **state)
@@ -386,7 +386,7 @@ static void test_a_session_that_nobody_accepted_expires_without_a_trace(void **s
     (void)state;
     struct session_world w;
     struct tt_carrier c;
-    world_open(&w, NULL);
+    session_world_open(&w, NULL);
     server_attaches(&w, &c);
     first_packet(&w, &c, WORLD_CONV, 0);
     w.now_us += w.server.config.tuning.session_timeout_us;
@@ -394,7 +394,7 @@ static void test_a_session_that_nobody_accepted_expires_without_a_trace(void **s
     assert_int_equal(w.server.sessions, 0);
     assert_int_equal(w.server.waiting_count, 0);
     assert_null(tt_queue_packet_conn_next_dirty(&w.server));
-    world_close(&w);
+    session_world_close(&w);
 }
 
 static void test_sessions_expire_in_the_order_of_their_silence(void **state)
@@ -402,7 +402,7 @@ static void test_sessions_expire_in_the_order_of_their_silence(void **state)
     (void)state;
     struct session_world w;
     struct tt_carrier carriers[3];
-    world_open(&w, NULL);
+    session_world_open(&w, NULL);
     for (unsigned i = 0; i < 3; i++) {
         w.id.bytes[0] = (uint8_t)i;
         server_attaches(&w, &carriers[i]);
@@ -418,7 +418,7 @@ static void test_sessions_expire_in_the_order_of_their_silence(void **state)
     assert_int_equal(carriers[0].endpoint->error, 0);
     assert_int_equal(carriers[1].endpoint->error, TT_E_TIMEOUT);
     assert_int_equal(carriers[2].endpoint->error, TT_E_TIMEOUT);
-    world_close(&w);
+    session_world_close(&w);
 }
 
 /* What an idle session gives back costs no data: the stream goes on where it was. */
@@ -449,7 +449,7 @@ static void test_an_idle_session_holds_little_and_its_stream_resumes(void **stat
     write_bytes(s.stream, 1000);
     carry_all(&s.world, &s.client, &s.server);
     assert_int_equal(read_bytes(stream, &ended), 1000);
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 /* --- the end --- */
@@ -477,7 +477,7 @@ static void test_a_closed_session_still_acknowledges_for_a_while(void **state)
     tt_queue_packet_conn_handle_timeout(q, s.world.now_us);
     assert_int_equal(q->sessions, 0);
     assert_int_equal(again.role, TT_CARRIER_GONE);
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 static void test_no_new_session_comes_of_a_closed_one_in_the_middle(void **state)
@@ -491,7 +491,7 @@ static void test_no_new_session_comes_of_a_closed_one_in_the_middle(void **state
     struct tt_server_session *other;
     assert_int_equal(tt_queue_packet_conn_accept(q, &other), TT_E_AGAIN);
     assert_int_equal(q->stats.sessions_begun, 1);
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 static void test_what_has_something_to_say_is_listed_once_a_turn(void **state)
@@ -506,7 +506,7 @@ static void test_what_has_something_to_say_is_listed_once_a_turn(void **state)
     tt_queue_packet_conn_touched(&s.world.server, s.world.now_us, s.accepted);
     assert_int_equal(flush_dirty(&s.world), 1);
     assert_int_equal(flush_dirty(&s.world), 0);
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 static void test_dispose_frees_sessions_of_every_kind(void **state)
@@ -519,7 +519,7 @@ static void test_dispose_frees_sessions_of_every_kind(void **state)
     begin_sessions(&s.world, carriers, 2);
     accept_session(&s.world);
     assert_int_equal(s.world.server.sessions, 3);
-    world_close(&s.world);
+    session_world_close(&s.world);
     assert_int_equal(s.server.role, TT_CARRIER_GONE);
     assert_int_equal(carriers[1].role, TT_CARRIER_GONE);
 }

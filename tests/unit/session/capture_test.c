@@ -132,7 +132,7 @@ static void replay_file(struct replay *r, const char *name, size_t step)
 
     memset(r, 0, sizeof(*r));
     r->step = step;
-    world_open(&r->w, NULL);
+    session_world_open(&r->w, NULL);
     vector_file_open(&v, name);
     while (vector_file_next(&v)) {
         if (vector_key_is(&v, "open") || vector_key_is(&v, "c2s") || vector_key_is(&v, "close"))
@@ -147,7 +147,7 @@ static void end_replay(struct replay *r)
         if (r->connections[i].open)
             tt_decap_dispose(&r->connections[i].decap);
     }
-    world_close(&r->w);
+    session_world_close(&r->w);
 }
 
 static void check_replay(const struct replay *r)

@@ -18,7 +18,7 @@ struct session {
 
 static void open_session_with(struct session *s, const struct session_setup *setup)
 {
-    world_open(&s->world, setup);
+    session_world_open(&s->world, setup);
     client_opens(&s->world, &s->client);
     server_attaches(&s->world, &s->server);
     s->stream = client_stream(&s->world, 10);
@@ -50,12 +50,12 @@ static void test_a_session_costs_little_before_anything_is_sent(void **state)
 {
     (void)state;
     struct session_world w;
-    world_open(&w, NULL);
+    session_world_open(&w, NULL);
     assert_int_equal(w.memory.live, 0);
     assert_int_equal(w.slabs.live_bytes, 0);
     assert_true(tt_endpoint_settled(&w.client));
     assert_false(tt_endpoint_peer_spoke(&w.client));
-    world_close(&w);
+    session_world_close(&w);
 }
 
 static void test_values_out_of_range_are_refused(void **state)
@@ -63,7 +63,7 @@ static void test_values_out_of_range_are_refused(void **state)
     (void)state;
     struct session_world w;
     struct tt_endpoint e;
-    world_open(&w, NULL);
+    session_world_open(&w, NULL);
     struct tt_endpoint_config c = w.client.config;
     c.tuning.mtu = TT_KCP_HEADER;
     assert_int_equal(tt_endpoint_init(&e, &c, 0), TT_E_INVAL);
@@ -72,7 +72,7 @@ static void test_values_out_of_range_are_refused(void **state)
     c.smux_version = 3;
     assert_int_equal(tt_endpoint_init(&e, &c, 0), TT_E_INVAL);
     tt_endpoint_dispose(&e);
-    world_close(&w);
+    session_world_close(&w);
 }
 
 static void test_bytes_go_both_ways(void **state)
@@ -89,7 +89,7 @@ static void test_bytes_go_both_ways(void **state)
     assert_int_equal(read_bytes(s.far_stream, &ended), 50000);
     assert_false(ended);
     assert_true(tt_endpoint_peer_spoke(&s.world.client));
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 /* --- when a connection dies (R-10, R-13, R-17) --- */
@@ -111,7 +111,7 @@ static void test_what_flew_on_a_dead_carrier_is_sent_again_at_once(void **state)
     assert_int_equal(c.path.flying.count, flying);
     assert_int_equal(again(&s.world.client, TT_KCP_PATH_DIED), flying);
     assert_int_equal(again(&s.world.client, TT_KCP_TIMEOUT), 0);
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 static void test_the_oldest_is_sent_again_first(void **state)
@@ -130,7 +130,7 @@ static void test_the_oldest_is_sent_again_first(void **state)
         if (h.cmd == TT_KCP_PUSH)
             assert_int_equal(h.sn, sn++);
     }
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 static void test_at_most_16_segments_leave_before_the_first_ack_after_a_redial(void **state)
@@ -150,7 +150,7 @@ static void test_at_most_16_segments_leave_before_the_first_ack_after_a_redial(v
     carry_down(&s.world, &far, &c);
     lose_up(&s.world, &c);
     assert_true(c.path.flying.count > 16);
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 /* The server gets all but the second of the client's packets. */
@@ -181,7 +181,7 @@ static void test_a_new_carrier_brings_every_ack_that_may_have_been_lost(void **s
              s.far->kcp.receive.edge - una, una, una + 2, una + 3);
     assert_string_equal(packet_text(&s.world), expected);
     assert_int_equal(pull_down(&s.world, &far), TT_E_AGAIN);
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 static void test_acks_that_are_repeated_save_what_had_arrived(void **state)
@@ -202,7 +202,7 @@ static void test_acks_that_are_repeated_save_what_had_arrived(void **state)
     carry_all(&s.world, &c, &far);
     assert_int_equal(s.world.client.kcp.send.transmissions - before, 1);
     assert_true(tt_endpoint_settled(&s.world.client));
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 static void test_a_repeated_ack_gives_no_round_trip_time(void **state)
@@ -222,7 +222,7 @@ static void test_a_repeated_ack_gives_no_round_trip_time(void **state)
     carry_all(&s.world, &c, &far);
     assert_true(c.path.rtt.sampled);
     assert_in_range(c.path.rtt.smoothed_us, 0, TT_SECOND);
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 static void test_nothing_leaves_on_a_first_carrier_of_a_session_that_has_not_begun(void **state)
@@ -230,11 +230,11 @@ static void test_nothing_leaves_on_a_first_carrier_of_a_session_that_has_not_beg
     (void)state;
     struct session_world w;
     struct tt_carrier c;
-    world_open(&w, NULL);
+    session_world_open(&w, NULL);
     client_opens(&w, &c);
     assert_false(tt_endpoint_wants_send(&w.client, &c));
     assert_int_equal(pull_up(&w, &c), TT_E_AGAIN);
-    world_close(&w);
+    session_world_close(&w);
 }
 
 /* --- several carriers (R-20) --- */
@@ -253,7 +253,7 @@ static void test_a_replaced_carrier_is_given_nothing(void **state)
     assert_int_equal(pull_up(&s.world, &s.client), TT_E_AGAIN);
     assert_true(tt_endpoint_wants_send(&s.world.client, &newer));
     assert_int_equal(pull_up(&s.world, &newer), TT_OK);
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 static void test_what_flew_on_a_replaced_carrier_is_sent_again(void **state)
@@ -268,7 +268,7 @@ static void test_what_flew_on_a_replaced_carrier_is_sent_again(void **state)
     lose_up(&s.world, &newer);
     assert_int_equal(newer.path.flying.count, 1);
     assert_int_equal(again(&s.world.client, TT_KCP_PATH_DIED), 1);
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 static void test_the_older_carrier_is_used_when_the_newer_has_gone(void **state)
@@ -283,7 +283,7 @@ static void test_the_older_carrier_is_used_when_the_newer_has_gone(void **state)
     write_bytes(s.stream, 1000);
     carry_all(&s.world, &s.client, &s.server);
     assert_true(tt_endpoint_settled(&s.world.client));
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 static void test_closing_a_replaced_carrier_changes_nothing(void **state)
@@ -298,7 +298,7 @@ static void test_closing_a_replaced_carrier_changes_nothing(void **state)
     tt_endpoint_carrier_close(&s.world.client, s.world.now_us, &s.client);
     assert_int_equal(newer.role, TT_CARRIER_ACTIVE);
     assert_int_equal(newer.path.flying.count, 1);
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 static void test_a_carrier_takes_no_more_than_its_budget(void **state)
@@ -314,7 +314,7 @@ static void test_a_carrier_takes_no_more_than_its_budget(void **state)
     lose_up(&s.world, &c);
     assert_in_range(c.taken_bytes, 10000 - 1400, 10000);
     assert_false(tt_endpoint_wants_send(&s.world.client, &c));
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 static void test_a_packet_is_no_longer_than_its_carrier_takes(void **state)
@@ -332,7 +332,7 @@ static void test_a_packet_is_no_longer_than_its_carrier_takes(void **state)
         c.path.allowance = TT_KCP_UNLIMITED;
         assert_int_equal(pull_up(&s.world, &c), TT_OK);
         assert_in_range(s.world.packet_len, most[i] - 1399, most[i]);
-        world_close(&s.world);
+        session_world_close(&s.world);
     }
 }
 
@@ -355,7 +355,7 @@ static void test_progress_is_a_new_byte_delivered_or_acknowledged(void **state)
     assert_true(tt_carrier_progressed(&c));
     tt_endpoint_carrier_close(&s.world.client, s.world.now_us, &c);
     assert_false(tt_carrier_progressed(&c)); /* ask before closing */
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 /* --- what comes in --- */
@@ -372,7 +372,7 @@ static void test_short_packets_are_kept_for_native_sessions_and_prove_nothing(vo
     assert_int_equal(s.world.client.control_packets, 12);
     assert_int_equal(s.world.client.heard_us, heard_us);
     assert_int_equal(s.world.client.kcp.stats.packets_in, s.client.received_packets - 12);
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 static void test_garbage_ends_nothing(void **state)
@@ -391,7 +391,7 @@ static void test_garbage_ends_nothing(void **state)
     write_bytes(s.stream, 1000);
     carry_all(&s.world, &s.client, &s.server);
     assert_true(tt_endpoint_settled(&s.world.client));
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 static void test_what_smux_refuses_ends_the_session(void **state)
@@ -412,7 +412,7 @@ static void test_what_smux_refuses_ends_the_session(void **state)
     assert_int_equal(tt_endpoint_touched(&s.world.client, s.world.now_us), TT_E_PROTO);
     assert_int_equal(tt_endpoint_handle_timeout(&s.world.client, TT_NEVER - 1), TT_E_PROTO);
     assert_int_equal(tt_endpoint_deadline(&s.world.client), TT_NEVER);
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 /* A header that acknowledges less than one before it on the same carrier, and less than we know. */
@@ -430,7 +430,7 @@ static void test_a_server_that_has_lost_the_session_is_found_out(void **state)
     assert_true(s.world.client.kcp.send.una > 0);
     assert_int_equal(give_una(&s, &s.client, 0), TT_E_LOST); /* K-42 */
     assert_int_equal(s.world.client.error, TT_E_LOST);
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 static void test_an_old_acknowledgement_of_another_carrier_is_no_loss(void **state)
@@ -442,7 +442,7 @@ static void test_an_old_acknowledgement_of_another_carrier_is_no_loss(void **sta
     client_opens(&s.world, &newer);
     assert_int_equal(give_una(&s, &newer, 0), TT_OK);
     assert_int_equal(s.world.client.error, 0);
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 static void test_datagrams_out_of_order_are_no_loss(void **state)
@@ -454,7 +454,7 @@ static void test_datagrams_out_of_order_are_no_loss(void **state)
     tt_endpoint_carrier_open(&s.world.client, s.world.now_us, &c, &datagram_limits);
     assert_int_equal(give_una(&s, &c, s.world.client.kcp.send.una), TT_OK);
     assert_int_equal(give_una(&s, &c, 0), TT_OK);
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 /* --- time --- */
@@ -476,7 +476,7 @@ static void test_a_client_gives_up_at_its_time_limit_and_not_before(void **state
     assert_int_equal(tt_endpoint_handle_timeout(e, due_us - 1), TT_OK);
     assert_int_equal(tt_endpoint_handle_timeout(e, due_us), TT_E_TIMEOUT);
     assert_int_equal(tt_endpoint_deadline(e), TT_NEVER);
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 static void test_any_packet_puts_the_time_limit_off(void **state)
@@ -490,7 +490,7 @@ static void test_any_packet_puts_the_time_limit_off(void **state)
     give_una(&s, &s.client, e->kcp.send.una);
     assert_int_equal(tt_endpoint_handle_timeout(e, due_us), TT_OK);
     assert_int_equal(tt_endpoint_handle_timeout(e, due_us + TT_SECOND), TT_E_TIMEOUT);
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 static void test_without_a_time_limit_a_session_waits_for_ever(void **state)
@@ -502,7 +502,7 @@ static void test_without_a_time_limit_a_session_waits_for_ever(void **state)
     setup.client.keepalive_interval_us = 0;
     open_session_with(&s, &setup);
     assert_int_equal(tt_endpoint_deadline(&s.world.client), TT_NEVER);
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 static void test_in_an_outage_at_most_one_keepalive_waits(void **state)
@@ -520,7 +520,7 @@ static void test_in_an_outage_at_most_one_keepalive_waits(void **state)
     const uint64_t frames = e->smux.stats.frames_out;
     lose_up(&s.world, &c);
     assert_int_equal(e->smux.stats.frames_out, frames + 1);
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 /* --- half close with a legacy peer --- */
@@ -565,7 +565,7 @@ static void test_fin_to_a_legacy_peer_waits_until_its_writer_cannot_block(void *
         assert_int_equal(read_bytes(s.stream, &ended), 200000);
         tt_endpoint_touched(&s.world.client, s.world.now_us);
     }
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 /* --- the end --- */
@@ -583,7 +583,7 @@ static void test_a_session_is_settled_when_all_is_acknowledged(void **state)
     assert_false(tt_endpoint_settled(&s.world.client));
     carry_down(&s.world, &s.server, &s.client);
     assert_true(tt_endpoint_settled(&s.world.client));
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 static void test_a_session_is_not_settled_before_its_fins_are(void **state)
@@ -597,7 +597,7 @@ static void test_a_session_is_not_settled_before_its_fins_are(void **state)
     assert_false(tt_endpoint_settled(&s.world.client));
     carry_all(&s.world, &s.client, &s.server);
     assert_true(tt_endpoint_settled(&s.world.client));
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 static void test_dispose_lets_go_of_carriers_that_are_still_there(void **state)
@@ -614,7 +614,7 @@ static void test_dispose_lets_go_of_carriers_that_are_still_there(void **state)
     assert_int_equal(s.client.role, TT_CARRIER_GONE);
     assert_int_equal(newer.role, TT_CARRIER_GONE);
     assert_null(newer.endpoint);
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 /* --- memory --- */
@@ -664,7 +664,7 @@ static void test_every_refused_allocation_corrupts_nothing_and_leaks_nothing(voi
         struct session_world w;
         struct tt_carrier c[3], far[3];
         struct tt_smux_stream *stream = NULL;
-        world_open(&w, NULL);
+        session_world_open(&w, NULL);
         w.memory.fail_at = n;
         for (unsigned i = 0; i < 3; i++) {
             client_opens(&w, &c[i]);
@@ -675,7 +675,7 @@ static void test_every_refused_allocation_corrupts_nothing_and_leaks_nothing(voi
         catch_up(&w, &c[2], &far[2]);
         assert_int_equal(w.client.error, 0);
         assert_true(stream && tt_endpoint_settled(&w.client));
-        world_close(&w);
+        session_world_close(&w);
     }
 }
 
@@ -695,7 +695,7 @@ static void test_a_frame_that_kcp_has_no_memory_for_is_not_lost(void **state)
     s.world.memory.fail_at = FAIL_NEVER;
     catch_up(&s.world, &s.client, &s.server);
     assert_int_equal(read_bytes(s.far_stream, &ended), 100000);
-    world_close(&s.world);
+    session_world_close(&s.world);
 }
 
 int main(void)

@@ -33,7 +33,7 @@ static void open_client(struct session_world *w, const struct session_setup *s)
     assert_int_equal(tt_endpoint_init(&w->client, &c, w->now_us), TT_OK);
 }
 
-void world_open(struct session_world *w, const struct session_setup *setup)
+void session_world_open(struct session_world *w, const struct session_setup *setup)
 {
     const struct session_setup usual = usual_setup();
     const struct session_setup *s = setup ? setup : &usual;
@@ -55,7 +55,7 @@ void world_open(struct session_world *w, const struct session_setup *setup)
     open_client(w, s);
 }
 
-void world_close(struct session_world *w)
+void session_world_close(struct session_world *w)
 {
     tt_endpoint_dispose(&w->client);
     tt_endpoint_dispose(&w->client); /* twice is safe */

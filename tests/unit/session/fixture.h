@@ -1,8 +1,8 @@
 /* fixture.h - a client and a server, and packets that are carried between them by hand.
  *
  * Nothing moves by itself: pull_* takes one packet into w->packet, give_* hands bytes in, carry_*
- * does both until nothing is left. The memory is counted; world_close() fails the test if any is
- * left.
+ * does both until nothing is left. The memory is counted; session_world_close() fails the test if
+ * any is left.
  */
 #ifndef TESTS_UNIT_SESSION_FIXTURE_H
 #define TESTS_UNIT_SESSION_FIXTURE_H
@@ -40,8 +40,8 @@ struct session_setup {
 struct session_setup usual_setup(void);
 
 /* setup: NULL for the usual one. Memory is refused by w->memory from then on, if it is told so. */
-void world_open(struct session_world *w, const struct session_setup *setup);
-void world_close(struct session_world *w);
+void session_world_open(struct session_world *w, const struct session_setup *setup);
+void session_world_close(struct session_world *w);
 
 extern const struct tt_carrier_limits ordered_limits; /* a byte stream; packets of 1400 */
 extern const struct tt_carrier_limits datagram_limits;
