@@ -429,7 +429,8 @@ static void step_write(void)
 {
     const uint16_t wanted = tt_read_le16(&w.in);
     static uint8_t bytes[1 << 16];
-    const uint32_t len = wanted % 4096;
+    const uint32_t most = 32 * w.kcp.send.mss < 4095 ? 32 * w.kcp.send.mss : 4095;
+    const uint32_t len = wanted % (most + 1);
     if (w.written + len > MAX_WRITTEN || (w.kcp.send.end - w.model.first) > NUMBERS / 2)
         return;
     for (uint32_t i = 0; i < len; i++)

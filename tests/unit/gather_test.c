@@ -141,6 +141,22 @@ static void test_what_is_kept_is_held_once_and_only_until_it_is_written(void **s
     tt_slab_unref(two);
 }
 
+static void test_only_what_is_in_it_now_is_held(void **state)
+{
+    (void)state;
+    struct tt_slab *one = slab_with("one"), *two = slab_with("two");
+    payload(one);
+    payload(two);
+    tt_gather_reset(&g);
+    payload(one);
+    tt_gather_keep(&g);
+    assert_int_equal(one->refs, 2);
+    assert_int_equal(two->refs, 1); /* of the batch before */
+    tt_gather_reset(&g);
+    tt_slab_unref(one);
+    tt_slab_unref(two);
+}
+
 static void test_payload_added_after_keep_is_held_too(void **state)
 {
     (void)state;
@@ -209,6 +225,7 @@ int main(void)
         TEST(test_headers_in_a_row_are_one_piece),
         TEST(test_any_cut_leaves_the_rest),
         TEST(test_what_is_kept_is_held_once_and_only_until_it_is_written),
+        TEST(test_only_what_is_in_it_now_is_held),
         TEST(test_payload_added_after_keep_is_held_too),
         TEST(test_it_has_room_up_to_its_limits),
         TEST(test_rewind_takes_back_what_was_added_since_the_mark),

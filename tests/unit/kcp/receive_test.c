@@ -113,6 +113,8 @@ static void test_k13_a_duplicate_is_acked_with_its_own_ts_again(void **state)
     assert_string_equal(flush(), "ack 2 @781");
     assert_string_equal(end_read(&end), "");
     assert_int_equal(end.kcp.receive.duplicates, 5);
+    assert_int_equal(end.kcp.receive.delivered, 3);
+    assert_int_equal(end.kcp.receive.taken_bytes, 3);
 }
 
 static void test_k14_a_segment_at_the_edge_is_neither_kept_nor_acked(void **state)
