@@ -48,7 +48,7 @@ static int bind_socket(struct tt_door *door, const char *address, int *fd,
         return err;
     const int gai = tt_resolve_blocking(&a, true, &found);
     if (gai) {
-        tt_why(why, "resolve %.100s: %s", address, gai_strerror(gai));
+        tt_why(why, "resolve %.100s: %s (is the name right?)", address, gai_strerror(gai));
         return TT_E_RESOLVE;
     }
     err = tt_tcp_listen(found->ai_addr, found->ai_addrlen, fd);

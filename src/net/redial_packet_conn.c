@@ -49,6 +49,19 @@ static void wait_is_over(struct tt_timer *timer, uint64_t now_us)
         dial(r, now_us);
 }
 
+/* What to look at, for a person. */
+static const char *advice(int err)
+{
+    switch (err) {
+    case TT_E_RESOLVE:
+        return " (is the name right?)";
+    case TT_E_UNREACHABLE:
+        return " (is the server running there?)";
+    default:
+        return "";
+    }
+}
+
 static void failed(struct tt_redial_packet_conn *r, uint64_t now_us, int err, const char *what,
                    const char *why)
 {
@@ -56,7 +69,7 @@ static void failed(struct tt_redial_packet_conn *r, uint64_t now_us, int err, co
         return;
     r->failures++;
     r->dials_failed++;
-    tt_why(&r->why, "%s %.200s: %s", what, r->address_text, why);
+    tt_why(&r->why, "%s %.100s: %s%s", what, r->address_text, why, advice(err));
     if (r->fail_fast && r->connections == 0) {
         r->first_error = err;
         r->state = TT_REDIAL_STOPPED;
