@@ -122,7 +122,7 @@ static uint8_t gather(uint8_t *buf, size_t want, struct tt_span *in)
 
 static int take_header(struct tt_smux *m, struct tt_span *in)
 {
-    if (m->in.have == 0 && m->receive_tokens <= 0) { /* S-22 */
+    if (m->receive_tokens <= 0) { /* S-22; only payload takes them, so no header is half read */
         m->stats.tokens_exhausted++;
         return TT_E_AGAIN;
     }
@@ -208,5 +208,5 @@ bool tt_smux_input_open(const struct tt_smux *m)
 {
     if (m->error || (m->in.syn_waits && m->accept_waiting >= m->config.accept_backlog))
         return false;
-    return m->in.have > 0 || m->in.payload_left > 0 || m->receive_tokens > 0;
+    return m->in.payload_left > 0 || m->receive_tokens > 0;
 }

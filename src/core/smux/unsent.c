@@ -128,14 +128,15 @@ void tt_smux_unsent_commit(struct tt_smux_unsent *u, uint32_t len)
     u->room.slab = NULL;
     give_back(&room, len);
     u->bytes += len;
-    /* The frame that was to grow may have been given out in between: then this is one of its own.
-     */
-    if (len == 0 || (room.grows && last && last->ptr + last->len == room.ptr)) {
-        if (len > 0)
-            last->len += len;
+    if (len > 0 && room.grows && last) {
+        last->len += len;
+        len = 0;
+    }
+    if (len == 0) {
         tt_slab_unref(room.slab);
         return;
     }
+    /* Also bytes that were to make the last frame longer, but that has been given out meanwhile. */
     *frame_at(u, u->first + u->count++) = (struct tt_smux_unsent_frame){
         .ptr = room.ptr, .slab = room.slab, .len = len, .bare = room.grows};
 }
