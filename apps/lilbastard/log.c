@@ -10,6 +10,7 @@ void tt_lil_log(const char *format, ...)
     va_list args;
 
     va_start(args, format);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it does not know va_start of gcc */
     int n = vsnprintf(line, sizeof line - 1, format, args);
     va_end(args);
     if (n < 0)

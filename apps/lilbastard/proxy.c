@@ -185,6 +185,7 @@ static void init_world(struct proxy *p)
         .options = o,
         .jitter = {.seed = o->seed, .percent = o->jitter_percent},
         .pool.buffer_bytes = o->buffer_bytes > 0 ? o->buffer_bytes : usual_bytes,
+        .pool.use_pipes = o->buffer_bytes == 0,
         .upstream = p->upstream,
         .happened = happened,
         .ctx = p,
