@@ -54,12 +54,13 @@ def memory_gb():
 
 def facts(build, root, load):
     """Rows of (what, which)."""
+    version = re.match(r"[\d.]*\d", platform.release())[0]  # what follows is whose it is
     return (
         ("commit", commit(root)),
         ("processor", read("/proc/cpuinfo", r"model name\s*:(.*)")),
         ("cores", len(os.sched_getaffinity(0))),
         ("memory", f"{memory_gb():.0f} GB"),
-        ("kernel", f"{platform.system()} {platform.release()} {platform.machine()}"),
+        ("kernel", f"{platform.system()} {version} {platform.machine()}"),
         ("congestion control", read("/proc/sys/net/ipv4/tcp_congestion_control")),
         ("compiler", f"{compiler(build)}, {build_option(build, 'buildtype')}"),
         ("libuv", package("libuv1")),

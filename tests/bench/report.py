@@ -101,3 +101,7 @@ def idle(results):
     rows = [(name, run["sessions"], digits(run["bytes_per_session"] / 1000),
              digits(run["cpu_share"] * 100)) for name, (run,) in results.items()]
     return table(("", "sessions", "kB each, server", "server CPU, % of a core"), rows)
+
+
+def instructions(lines):
+    return ["```text", *lines, "```"] if lines else ["Left out."]
