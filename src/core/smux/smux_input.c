@@ -16,15 +16,14 @@ static struct tt_smux_stream *find_stream(struct tt_smux *m, uint32_t sid)
     return s;
 }
 
-/* The first frame tells a server which version is spoken. What was put off can go on. */
+/* The first frame tells a server which version is spoken. Ends of streams waited for that. */
 static void learn_version(struct tt_smux *m, uint8_t version)
 {
     m->version = version;
     TT_LIST_FOR_EACH(node, &m->all)
     {
-        struct tt_smux_stream *s = TT_CONTAINER_OF(node, struct tt_smux_stream, all_node);
-        tt_smux_stream_update_sending(s);
-        tt_smux_stream_advance(s); /* frees nothing: nobody's FIN has been sent yet */
+        /* Frees nothing: nobody's FIN has been sent yet. */
+        tt_smux_stream_advance(TT_CONTAINER_OF(node, struct tt_smux_stream, all_node));
     }
 }
 
@@ -152,7 +151,7 @@ static int take_upd(struct tt_smux *m, struct tt_span *in)
 
     m->in.upd_have = (uint8_t)(m->in.upd_have + n);
     m->in.payload_left -= n;
-    if (m->in.payload_left > 0 || !s || s->broken)
+    if (m->in.payload_left > 0 || !s)
         return TT_OK;
     if (tt_smux_send_window_update(&s->send_window, tt_get_le32(m->in.upd),
                                    tt_get_le32(m->in.upd + 4)))

@@ -206,6 +206,22 @@ static void test_a_server_without_a_version_sends_nothing_before_it_has_one(void
     }
 }
 
+static void test_a_stream_closed_before_the_version_is_known_is_not_settled(void **state)
+{
+    (void)state;
+    struct world w;
+    struct tt_smux_stream *s;
+
+    world_begin_with(&w, world_config(true, 2), world_config(false, 0));
+    assert_int_equal(tt_smux_open(&w.server.m, &s), TT_OK);
+    tt_smux_close(s);
+    assert_false(tt_smux_settled(&w.server.m));
+    world_feed(&w, &w.server, make_frame(2, TT_SMUX_NOP, 0, 0));
+    world_settle(&w);
+    assert_true(tt_smux_settled(&w.server.m));
+    world_end(&w);
+}
+
 /* --- limits --- */
 
 static void test_more_streams_than_allowed_end_the_session(void **state)
@@ -554,6 +570,7 @@ int main(void)
         cmocka_unit_test(test_version_1_knows_no_updates),
         cmocka_unit_test(test_a_server_without_a_version_takes_that_of_the_first_frame),
         cmocka_unit_test(test_a_server_without_a_version_sends_nothing_before_it_has_one),
+        cmocka_unit_test(test_a_stream_closed_before_the_version_is_known_is_not_settled),
         cmocka_unit_test(test_more_streams_than_allowed_end_the_session),
         cmocka_unit_test(test_input_stops_at_the_stream_that_the_backlog_cannot_take),
         cmocka_unit_test(test_input_stops_before_the_header_when_the_receive_buffer_is_used_up),
