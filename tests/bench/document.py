@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import textwrap
 from statistics import median
 
 import report
@@ -75,13 +76,17 @@ def warnings(results, load, hurried):
                "something is wrong with it, and what is compared with it looks too good.")
 
 
+def wrap(paragraph):
+    return textwrap.wrap(paragraph, 100, break_on_hyphens=False)
+
+
 def verdict(results, load, hurried):
     lines = []
     rows = targets(results)
     if rows:
         lines += ["", "Targets", ""] + report.table(("", "goal", "measured", ""), rows)
     for warning in warnings(results, load, hurried):
-        lines += ["", "Warning: " + warning]
+        lines += ["", *wrap("Warning: " + warning)]
     return lines
 
 
@@ -93,5 +98,6 @@ def text(chapters, results, facts, plan, verdict_lines, took_s):
                                      ("took", f"{took_s:.0f} s")])
     lines += ["", "## Targets", ""] + verdict_lines[3:]
     for name, chapter in chapters.items():
-        lines += ["", "## " + chapter.title, "", chapter.about, ""] + chapter.lines(results[name])
+        lines += ["", "## " + chapter.title, "", *wrap(chapter.about), ""]
+        lines += chapter.lines(results[name])
     return "\n".join(lines) + "\n"
