@@ -344,13 +344,15 @@ static void check_received(void)
     const struct tt_kcp_receive *r = &w.kcp.receive;
     FUZZ_REQUIRE(r->top - r->read <= r->window_max, "the window does not bound what is held");
     FUZZ_REQUIRE((int32_t)(r->nxt - w.told_una) >= 0, "una was told, and is forgotten");
-    uint32_t held = r->nxt - r->read;
+    uint32_t ahead = 0;
     for (uint32_t sn = r->nxt; sn != r->top; sn++) {
         const bool holds = tt_kcp_receive_at(r, sn)->held;
         FUZZ_REQUIRE(holds || !came_at(sn)->told, "an ack was sent, and it is forgotten");
-        held += holds;
+        ahead += holds;
     }
-    FUZZ_REQUIRE(w.account.bytes <= ((size_t)held + 1) * TT_SLAB_LARGE_BYTES, "held too much");
+    FUZZ_REQUIRE(r->held_ahead == ahead, "another number ahead than is held");
+    const size_t held = r->nxt - r->read + ahead;
+    FUZZ_REQUIRE(w.account.bytes <= (held + 1) * TT_SLAB_LARGE_BYTES, "held too much");
     if (w.starved)
         return;
     FUZZ_REQUIRE(r->nxt == w.model.in_next && r->read == w.model.read, "another order");

@@ -147,8 +147,10 @@ static void test_only_what_is_in_it_now_is_held(void **state)
     struct tt_slab *one = slab_with("one"), *two = slab_with("two");
     payload(one);
     payload(two);
+    tt_gather_keep(&g);
     tt_gather_reset(&g);
     payload(one);
+    assert_int_equal(one->refs, 1); /* borrowed again */
     tt_gather_keep(&g);
     assert_int_equal(one->refs, 2);
     assert_int_equal(two->refs, 1); /* of the batch before */

@@ -76,6 +76,7 @@ static void test_a_spare_slab_is_used_again_and_is_as_new(void **state)
     assert_int_equal(again->used, 0);
     assert_false(again->transient);
     assert_null(again->account);
+    assert_int_equal(pool.spare_count[TT_SLAB_MEDIUM], 0);
     assert_int_equal(memory.calls, 1);
     tt_slab_unref(again);
 }
@@ -93,6 +94,7 @@ static void test_only_so_many_spare_slabs_are_kept(void **state)
         assert_int_equal(memory.live, classes[i].most_spare);
         tt_slab_pool_trim(&pool);
         assert_int_equal(memory.live, 0);
+        assert_int_equal(pool.spare_count[classes[i].class], 0);
     }
 }
 

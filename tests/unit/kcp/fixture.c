@@ -191,8 +191,8 @@ int end_input(struct kcp_end *e, struct tt_span packet)
     slab->used = (uint32_t)packet.len;
     slab->transient = true;
     int err = tt_kcp_input(&e->kcp, e->now_us, tt_span_of(slab->data, packet.len), slab);
-    const int settled = tt_kcp_settle(&e->kcp);
-    assert_true(settled == TT_OK || settled == TT_E_NOMEM);
+    e->settled = tt_kcp_settle(&e->kcp);
+    assert_true(e->settled == TT_OK || e->settled == TT_E_NOMEM);
     memset(slab->data, 0xdd, packet.len);
     assert_int_equal(slab->refs, 1);
     tt_slab_unref(slab);

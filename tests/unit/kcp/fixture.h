@@ -25,6 +25,7 @@ struct kcp_end {
     struct tt_kcp kcp;
     struct tt_gather gather;
     uint64_t now_us;
+    int settled;                /* what tt_kcp_settle returned behind the last packet */
     uint8_t packet[END_PACKET]; /* the last one pulled */
     uint32_t packet_len;
     char text[END_TEXT];

@@ -236,6 +236,16 @@ static void test_the_window_grows_by_twice_what_arrives_up_to_its_limit(void **s
     }
 }
 
+static void test_the_window_grows_before_the_reader_looks(void **state)
+{
+    (void)state;
+    open_window(4, 64);
+    push(0, "x");
+    assert_int_equal(told_window(), 5);
+    push(1, "x");
+    assert_int_equal(told_window(), 6);
+}
+
 static void test_data_out_of_order_does_not_grow_the_window(void **state)
 {
     (void)state;
@@ -337,8 +347,10 @@ static void test_no_memory_while_settling_forgets_nothing_that_was_acked(void **
 
     end.slabs.limit_bytes = end.slabs.live_bytes + TT_SLAB_LARGE_BYTES; /* the read buffer only */
     push(0, long_text);
+    assert_int_equal(end.settled, TT_E_NOMEM);
     assert_int_equal(end.kcp.receive.no_memory, 1);
     assert_int_equal(end.kcp.receive.nxt, 0);
+    assert_int_equal(end.kcp.receive.delivered, 0);
     assert_string_equal(flush(), ""); /* as if it had never come */
     assert_string_equal(end_read(&end), "");
 
@@ -365,6 +377,19 @@ static void test_no_memory_for_the_first_of_a_packet_keeps_the_others(void **sta
     assert_int_equal(end.kcp.receive.held_ahead, 2);
     push(0, "a");
     assert_string_equal(end_read(&end), "ab");
+}
+
+static void test_without_memory_for_the_ring_a_segment_never_came(void **state)
+{
+    (void)state;
+    open_window(32, 32);
+    tt_slab_unref(tt_slab_get(&end.slabs, TT_SLAB_LARGE)); /* a spare read buffer */
+    end.memory.fail_at = end.memory.calls;
+    push(0, "a");
+    assert_string_equal(flush(), "");
+    assert_int_equal(end.kcp.receive.no_memory, 1);
+    push(0, "a");
+    assert_string_equal(end_read(&end), "a");
 }
 
 static void test_what_cannot_be_kept_out_of_order_is_not_acked(void **state)
@@ -506,6 +531,7 @@ int main(void)
         TEST(test_k18_a_window_that_the_peer_has_used_up_counts_as_shut),
         TEST(test_room_is_told_again_when_it_is_half_of_the_window),
         TEST(test_the_window_grows_by_twice_what_arrives_up_to_its_limit),
+        TEST(test_the_window_grows_before_the_reader_looks),
         TEST(test_data_out_of_order_does_not_grow_the_window),
         TEST(test_r14_the_told_edge_never_moves_left),
         TEST(test_a_read_buffer_is_not_kept),
@@ -513,6 +539,7 @@ int main(void)
         TEST(test_a_packet_without_a_slab_is_copied),
         TEST(test_no_memory_while_settling_forgets_nothing_that_was_acked),
         TEST(test_no_memory_for_the_first_of_a_packet_keeps_the_others),
+        TEST(test_without_memory_for_the_ring_a_segment_never_came),
         TEST(test_what_cannot_be_kept_out_of_order_is_not_acked),
         TEST(test_every_refused_allocation_costs_a_repetition),
         TEST(test_an_idle_end_holds_no_memory_after_shrink),

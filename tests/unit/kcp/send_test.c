@@ -179,6 +179,7 @@ static void test_k20_una_counts_in_every_command(void **state)
     for (uint32_t i = 0; i < ARRAY_LEN(cmds); i++) {
         end_input_segment(&end, end_segment(cmds[i], 5000, 0, i + 1, 32), NULL);
         assert_int_equal(end.kcp.send.una, i + 1);
+        assert_int_equal(end.kcp.heard_una, i + 1);
     }
 }
 
@@ -297,6 +298,32 @@ static void test_without_memory_to_join_small_writes_stay_apart(void **state)
     assert_int_equal(tt_kcp_send_bytes(&end.kcp, next->data, 1, next), TT_OK);
     assert_string_equal(end_flush(&end, &a), "push 0 \"ab\" | push 1 \"c\"");
     tt_slab_unref(shared);
+}
+
+static void test_segments_of_any_size_are_joined(void **state)
+{
+    (void)state;
+    static const uint32_t mtus[] = {1400, 2000, 2100, 9000, 16500, TT_KCP_MAX_MTU};
+    for (size_t i = 0; i < ARRAY_LEN(mtus); i++) {
+        struct tt_kcp_config c = end_config();
+        c.stream = true;
+        c.mtu = mtus[i];
+        open_with(&c);
+        open_path(&a, false);
+        static uint8_t bytes[TT_SLAB_LARGE_BYTES];
+        const uint32_t mss = mtus[i] - TT_KCP_HEADER;
+        assert_int_equal(tt_kcp_send_message(&end.kcp, tt_span_of(bytes, mss - 1)), TT_OK);
+        struct tt_slab *shared = tt_slab_ref(tt_kcp_send_at(&end.kcp.send, 0)->slab);
+        end_send(&end, "x");
+        assert_int_equal(end.kcp.send.end, 1);
+        tt_slab_unref(shared);
+        end_send(&end, "y");
+        assert_int_equal(end_pull(&end, &a, mtus[i]), TT_OK);
+        assert_int_equal(end.packet_len, mtus[i]);
+        assert_int_equal(end.packet[mtus[i] - 1], 'x');
+        close_end(NULL);
+    }
+    open_ends(0, false);
 }
 
 static void test_k7_no_bytes_are_no_segment(void **state)
@@ -568,6 +595,22 @@ static void test_k31_the_ack_of_the_second_copy_makes_losses(void **state)
     assert_string_equal(end_flush(&end, &a), "push 1 \"b\", push 2 \"c\"");
 }
 
+/* A redial within a millisecond: ts does not say which copy an ack is for. */
+static void test_k31_the_ack_of_either_copy_of_one_millisecond_makes_no_losses(void **state)
+{
+    (void)state;
+    open_ends(1, true);
+    send_letters(2);
+    one_leaves(&a, "push 0 \"a\"");
+    one_leaves(&b, "push 1 \"b\"");
+    tt_kcp_path_close(&end.kcp, &a);
+    one_leaves(&b, "push 0 \"a\"");
+    wait_ms(1);
+    acked_at(0, 1000, 0);
+    assert_string_equal(end_flush(&end, &b), "");
+    assert_false(b.rtt.sampled);
+}
+
 /* --- paths that die --- */
 
 static void test_r10_what_flew_on_a_dead_path_leaves_at_once_oldest_first(void **state)
@@ -734,6 +777,27 @@ static void test_k35_a_timeout_halves_the_effective_window(void **state)
     assert_int_equal(end.kcp.send.cwnd.threshold, 6);
 }
 
+static void test_k35_without_news_the_window_stays(void **state)
+{
+    (void)state;
+    struct tt_kcp_config c = end_config();
+    c.nocwnd = false;
+    open_with(&c);
+    open_path(&a, false);
+    end.kcp.send.cwnd.segments = 8;
+    end.kcp.send.cwnd.threshold = 20;
+    send_letters(2);
+    end_flush(&end, &a);
+    wait_ms(1);
+    tt_kcp_handle_timeout(&end.kcp, end.now_us); /* nothing is due */
+    una_is(0);                                   /* nothing is new */
+    acked(1, 0);
+    assert_int_equal(end.kcp.send.cwnd.segments, 8);
+    assert_int_equal(end.kcp.send.cwnd.threshold, 20);
+    una_is(1);
+    assert_int_equal(end.kcp.send.cwnd.segments, 9);
+}
+
 static void test_k35_losses_of_one_packet_count_once(void **state)
 {
     (void)state;
@@ -783,6 +847,7 @@ int main(void)
         TEST(test_pieces_of_one_slab_are_joined_where_they_lie),
         TEST(test_joining_never_writes_into_memory_of_others),
         TEST(test_without_memory_to_join_small_writes_stay_apart),
+        TEST(test_segments_of_any_size_are_joined),
         TEST(test_k7_no_bytes_are_no_segment),
         TEST(test_bytes_without_memory_for_the_ring_are_refused_whole),
         TEST(test_k28_timeouts_grow_by_the_same_amount_each_time),
@@ -798,6 +863,7 @@ int main(void)
         TEST(test_k31_the_ack_of_an_earlier_copy_makes_no_losses),
         TEST(test_k31_una_over_a_second_copy_makes_no_losses),
         TEST(test_k31_the_ack_of_the_second_copy_makes_losses),
+        TEST(test_k31_the_ack_of_either_copy_of_one_millisecond_makes_no_losses),
         TEST(test_r10_what_flew_on_a_dead_path_leaves_at_once_oldest_first),
         TEST(test_r10_the_order_is_that_of_numbers_whatever_left_first),
         TEST(test_an_ack_for_what_is_waiting_to_be_sent_again_counts),
@@ -807,6 +873,7 @@ int main(void)
         TEST(test_k26_the_last_ack_of_a_packet_gives_the_sample),
         TEST(test_k27_only_the_time_of_the_last_copy_is_a_sample),
         TEST(test_k35_a_timeout_halves_the_effective_window),
+        TEST(test_k35_without_news_the_window_stays),
         TEST(test_k35_losses_of_one_packet_count_once),
         TEST(test_shrink_frees_what_an_idle_end_does_not_need),
     };
