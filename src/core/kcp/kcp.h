@@ -40,7 +40,7 @@ struct tt_kcp_config {
     bool stream;            /* stream mode; always on in a session */
     bool nodelay;           /* least timeout 30 ms instead of 100 ms, faster backoff */
     uint32_t interval_ms;   /* how late the peer's acks may be; clamped to 10..5000 (K-37) */
-    uint32_t resend;        /* fast retransmission after so many later arrivals; 0: off */
+    uint32_t resend;        /* lost once so many later ones overtook it; 0: off */
     bool nocwnd;            /* no congestion window */
     uint32_t snd_wnd;       /* most segments in flight */
     uint32_t rcv_wnd_first; /* receive window at the start, segments; it grows ... */
