@@ -7,7 +7,7 @@
 /* No deadline. Arithmetic never produces it by accident. */
 #define TT_NEVER UINT64_MAX
 
-#define TT_MS UINT64_C(1000)
+#define TT_MS     UINT64_C(1000)
 #define TT_SECOND UINT64_C(1000000)
 
 /* now + delay, but never past TT_NEVER - 1: a deadline that was set is not "no deadline". */
