@@ -86,7 +86,7 @@ static void pick_shape(struct sim *dice, struct sim_shape *s)
 /* Answers come within 200 ms, however large the packets: where they do not, timers may fire. */
 static void make_brisk(struct sim_shape *s)
 {
-    if (s->buffer_bytes < s->latency_us + s->jitter_us)
+    if (s->buffer_bytes < 5 * (s->latency_us + s->jitter_us))
         s->buffer_bytes = 256u << 10;
     if (s->bytes_per_ms)
         s->bytes_per_ms = 10000;
@@ -109,7 +109,7 @@ static void pick_profile(struct sim *dice, struct sim_profile *p)
         make_brisk(&p->shape);
     if (sim_chance(dice, 20)) {
         p->may_time_out = true;
-        p->stall_us = 15 * TT_SECOND;
+        p->stall_us = 10 * TT_SECOND;
         p->refused_alloc = 1 + sim_below(dice, 300);
         p->refused_alloc_step = PICK(dice, 0, 0, 7, 50);
         p->most_refused = 40;

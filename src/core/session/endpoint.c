@@ -19,6 +19,9 @@
 
 #define REPEATED_ACKS ((16u << 10) / TT_KCP_HEADER) /* 16 kB */
 
+/* After a refusal for want of memory nothing else may come that would make us try again. */
+#define RETRY_US (50 * TT_MS)
+
 void tt_endpoint_tuning_default(struct tt_endpoint_tuning *t)
 {
     *t = (struct tt_endpoint_tuning){
@@ -85,8 +88,10 @@ static int init_smux(struct tt_endpoint *e, uint64_t now_us)
 int tt_endpoint_init(struct tt_endpoint *e, const struct tt_endpoint_config *config,
                      uint64_t now_us)
 {
-    *e = (struct tt_endpoint){
-        .config = *config, .heard_us = now_us, .allowance = config->tuning.redial_allowance};
+    *e = (struct tt_endpoint){.config = *config,
+                              .heard_us = now_us,
+                              .allowance = config->tuning.redial_allowance,
+                              .retry_us = TT_NEVER};
     tt_list_init(&e->carriers);
     int err = init_kcp(e);
     if (!err)
@@ -219,6 +224,12 @@ void tt_endpoint_dispose(struct tt_endpoint *e)
 
 /* --- receiving --- */
 
+static void retry_later(struct tt_endpoint *e, uint64_t now_us)
+{
+    if (e->retry_us == TT_NEVER)
+        e->retry_us = tt_deadline_after(now_us, RETRY_US);
+}
+
 /* What KCP has put in order goes up, as long as smux takes it. */
 static int drain(struct tt_endpoint *e, uint64_t now_us)
 {
@@ -230,8 +241,11 @@ static int drain(struct tt_endpoint *e, uint64_t now_us)
         tt_span_skip(&data, e->drain_offset);
         int err = data.len > 0 ? tt_smux_input(&e->smux, now_us, data, slab, &used) : TT_OK;
         e->drain_offset += used;
-        if (err == TT_E_AGAIN)
+        if (err == TT_E_AGAIN) {
+            if (tt_smux_input_open(&e->smux)) /* no limit of its own has stopped it */
+                retry_later(e, now_us);
             break;
+        }
         if (err) {
             e->error = err;
             break;
@@ -302,18 +316,32 @@ static int queue_held(struct tt_endpoint *e)
     return TT_OK;
 }
 
-/* Frames are asked for when their segments can leave at once, and no earlier. */
-static void take_frames(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c)
+/* Frames are asked for when their segments can leave at once, and no earlier. Returns 0, TT_E_AGAIN
+ * or TT_E_NOMEM.
+ */
+static int take_frame(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c)
 {
     const struct tt_kcp_send *send = &e->kcp.send;
+    int err = queue_held(e);
 
-    while (queue_held(e) == TT_OK && send->end - send->nxt < QUEUED_SEGMENTS &&
-           tt_smux_wants_send(&e->smux)) {
-        const uint32_t appetite = tt_kcp_appetite(&e->kcp, &c->path);
-        const uint32_t segments = appetite < FRAME_SEGMENTS ? appetite : FRAME_SEGMENTS;
-        if (segments == 0 || tt_smux_next_frame(&e->smux, now_us, segments * send->mss, &e->held))
-            return;
-    }
+    if (err)
+        return err;
+    if (send->end - send->nxt >= QUEUED_SEGMENTS || !tt_smux_wants_send(&e->smux))
+        return TT_E_AGAIN;
+    const uint32_t appetite = tt_kcp_appetite(&e->kcp, &c->path);
+    const uint32_t segments = appetite < FRAME_SEGMENTS ? appetite : FRAME_SEGMENTS;
+    if (segments == 0)
+        return TT_E_AGAIN;
+    return tt_smux_next_frame(&e->smux, now_us, segments * send->mss, &e->held);
+}
+
+static void take_frames(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c)
+{
+    int err;
+    while ((err = take_frame(e, now_us, c)) == TT_OK)
+        continue;
+    if (err == TT_E_NOMEM)
+        retry_later(e, now_us);
 }
 
 static bool has_budget(const struct tt_carrier *c)
@@ -359,7 +387,7 @@ uint64_t tt_endpoint_deadline(const struct tt_endpoint *e)
     if (e->error)
         return TT_NEVER;
     return tt_min_u64(tt_min_u64(tt_kcp_deadline(&e->kcp), tt_smux_deadline(&e->smux)),
-                      lost_at_us(e));
+                      tt_min_u64(e->retry_us, lost_at_us(e)));
 }
 
 int tt_endpoint_handle_timeout(struct tt_endpoint *e, uint64_t now_us)
@@ -375,6 +403,10 @@ int tt_endpoint_handle_timeout(struct tt_endpoint *e, uint64_t now_us)
     if (tt_smux_deadline(&e->smux) <= now_us) {
         e->error = tt_smux_handle_timeout(&e->smux, now_us);
         tt_kcp_shrink(&e->kcp); /* the keepalive is the one timer of an idle session */
+    }
+    if (e->retry_us <= now_us) {
+        e->retry_us = TT_NEVER;
+        drain(e, now_us); /* what waits to be sent is asked for behind this call */
     }
     return e->error;
 }

@@ -62,6 +62,7 @@ struct tt_endpoint {
     uint32_t next_carrier;
     uint32_t allowance; /* what the next carrier begins with; redial_allowance or less */
     uint64_t heard_us;  /* when anything last came */
+    uint64_t retry_us;  /* memory was refused: when to try again, or TT_NEVER */
     struct tt_smux_piece held; /* a frame that KCP had no memory for yet; len 0: none */
     size_t drain_offset;       /* bytes of the first segment in order that smux has taken already */
     int error;                 /* 0, or the fatal error that ended the session */

@@ -698,6 +698,48 @@ static void test_a_frame_that_kcp_has_no_memory_for_is_not_lost(void **state)
     session_world_close(&s.world);
 }
 
+/* Nothing else is under way that would make the session try again. */
+static void test_what_could_not_be_sent_for_want_of_memory_is_tried_again_soon(void **state)
+{
+    (void)state;
+    struct session_world w;
+    struct tt_carrier c;
+    struct tt_smux_stream *stream;
+    session_world_open(&w, NULL);
+    client_opens(&w, &c);
+    assert_int_equal(tt_smux_open(&w.client.smux, &stream), TT_OK);
+    w.memory.fail_at = w.memory.calls; /* the slab for its SYN */
+    assert_int_equal(pull_up(&w, &c), TT_E_AGAIN);
+    assert_true(w.memory.refused);
+    const uint64_t due_us = tt_endpoint_deadline(&w.client);
+    assert_in_range(due_us, w.now_us + 1, w.now_us + 100 * TT_MS);
+    assert_int_equal(tt_endpoint_handle_timeout(&w.client, due_us), TT_OK);
+    assert_true(tt_endpoint_deadline(&w.client) > due_us);
+    assert_int_equal(pull_up(&w, &c), TT_OK);
+    session_world_close(&w);
+}
+
+static void test_what_could_not_be_handed_up_for_want_of_memory_is_tried_again_soon(void **state)
+{
+    (void)state;
+    struct session s;
+    struct tt_smux_stream *second;
+    open_session(&s);
+    client_stream(&s.world, 0);
+    assert_int_equal(pull_up(&s.world, &s.client), TT_OK);
+    s.world.memory.fail_at = s.world.memory.calls; /* the stream for the SYN that comes */
+    give_server(&s.world, &s.server, tt_span_of(s.world.packet, s.world.packet_len));
+    assert_true(s.world.memory.refused);
+    assert_int_equal(tt_smux_accept(&s.far->smux, &second), TT_E_AGAIN);
+    flush_dirty(&s.world);
+    const uint64_t due_us = tt_queue_packet_conn_deadline(&s.world.server);
+    assert_in_range(due_us, s.world.now_us + 1, s.world.now_us + 100 * TT_MS);
+    tt_queue_packet_conn_handle_timeout(&s.world.server, due_us);
+    assert_int_equal(tt_smux_accept(&s.far->smux, &second), TT_OK);
+    assert_int_equal(flush_dirty(&s.world), 1);
+    session_world_close(&s.world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -734,6 +776,8 @@ int main(void)
         cmocka_unit_test(test_dispose_lets_go_of_carriers_that_are_still_there),
         cmocka_unit_test(test_every_refused_allocation_corrupts_nothing_and_leaks_nothing),
         cmocka_unit_test(test_a_frame_that_kcp_has_no_memory_for_is_not_lost),
+        cmocka_unit_test(test_what_could_not_be_sent_for_want_of_memory_is_tried_again_soon),
+        cmocka_unit_test(test_what_could_not_be_handed_up_for_want_of_memory_is_tried_again_soon),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
