@@ -57,9 +57,14 @@ static int write_all(int fd, const char *data, size_t len)
     return 0;
 }
 
+struct work {
+    int conn;
+};
+
 static void *handle_connection(void *arg)
 {
-    const int conn = (int)(intptr_t)arg;
+    struct work *w = arg;
+    const int conn = w->conn;
     char buf[BUFFER_BYTES];
     ssize_t n;
 
@@ -68,7 +73,20 @@ static void *handle_connection(void *arg)
             break;
     }
     close(conn);
+    free(w);
     return NULL;
+}
+
+static void begin_work(int conn)
+{
+    struct work *w = malloc(sizeof *w);
+    if (w) {
+        w->conn = conn;
+        if (start_thread(handle_connection, w) == 0)
+            return;
+    }
+    free(w);
+    close(conn);
 }
 
 static int accept_connections(int listener)
@@ -76,8 +94,7 @@ static int accept_connections(int listener)
     for (;;) {
         const int conn = accept(listener, NULL, NULL);
         if (conn >= 0) {
-            if (start_thread(handle_connection, (void *)(intptr_t)conn))
-                close(conn);
+            begin_work(conn);
         } else if (errno != EINTR && errno != ECONNABORTED) {
             fprintf(stderr, "server: accept: %s\n", strerror(errno));
             return 1;
@@ -104,7 +121,7 @@ static int split_address(char *address, char **host, char **port)
 
 static void print_address(int listener)
 {
-    struct sockaddr_storage bound;
+    struct sockaddr_storage bound = {.ss_family = AF_UNSPEC};
     socklen_t len = sizeof bound;
     char host[NI_MAXHOST];
     char port[NI_MAXSERV];
