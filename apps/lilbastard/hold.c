@@ -15,9 +15,6 @@ struct tt_lil_mark {
     size_t bytes;
 };
 
-/* From here on a pipe beats a buffer. */
-#define BULK_BYTES (64 << 10)
-
 #define MARKS       512
 #define MIN_STEP_US 1000
 
@@ -52,7 +49,6 @@ void tt_lil_pool_dispose(struct tt_lil_pool *pool)
 {
     while (pool->idle)
         free(pool_take(pool));
-    tt_lil_pipes_dispose(&pool->pipes);
 }
 
 int tt_lil_hold_init(struct tt_lil_hold *hold, struct tt_lil_pool *pool, uint64_t delay_us)
@@ -72,15 +68,13 @@ void tt_lil_hold_dispose(struct tt_lil_hold *hold)
 {
     if (hold->ring)
         pool_give(hold->pool, hold->ring);
-    if (hold->pipe)
-        tt_lil_pipes_give(&hold->pool->pipes, hold->pipe, false);
     free(hold->marks);
     *hold = (struct tt_lil_hold){0};
 }
 
 size_t tt_lil_hold_room(const struct tt_lil_hold *hold)
 {
-    return hold->pipe ? 0 : hold->pool->buffer_bytes - hold->held_bytes;
+    return hold->pool->buffer_bytes - hold->held_bytes;
 }
 
 /* When what arrives at now_us is due: never before its delay has passed. */
@@ -145,21 +139,16 @@ static int ring_pieces(const struct tt_lil_hold *hold, size_t at, size_t bytes,
     return 2;
 }
 
-/* Gives ring or pipe back when nothing is in it. */
 static void give_back_if_empty(struct tt_lil_hold *hold)
 {
     if (hold->held_bytes > 0)
         return;
-    if (hold->pipe)
-        tt_lil_pipes_give(&hold->pool->pipes, hold->pipe, true);
-    else
-        pool_give(hold->pool, hold->ring);
-    hold->pipe = NULL;
+    pool_give(hold->pool, hold->ring);
     hold->ring = NULL;
     hold->start_bytes = 0;
 }
 
-static ssize_t receive_into_ring(struct tt_lil_hold *hold, int fd)
+ssize_t tt_lil_hold_receive(struct tt_lil_hold *hold, int fd)
 {
     struct iovec pieces[2];
 
@@ -169,56 +158,28 @@ static ssize_t receive_into_ring(struct tt_lil_hold *hold, int fd)
         return -ENOMEM;
     const size_t room = tt_lil_hold_room(hold);
     const int count = ring_pieces(hold, hold->start_bytes + hold->held_bytes, room, pieces);
-    const ssize_t n = readv(fd, pieces, count);
-    return n < 0 ? -errno : n;
-}
-
-/* Decides between the ring and a pipe, which must be empty for that. */
-static bool wants_pipe(const struct tt_lil_hold *hold)
-{
-    return hold->is_bulk && hold->held_bytes == 0 && hold->pool->use_pipes && hold->delay_us == 0;
-}
-
-ssize_t tt_lil_hold_receive(struct tt_lil_hold *hold, int fd)
-{
-    ssize_t n;
-
-    if (wants_pipe(hold))
-        hold->pipe = tt_lil_pipes_take(&hold->pool->pipes);
-    assert(!hold->pipe || !hold->ring);
-    if (hold->pipe)
-        n = tt_lil_pipe_receive(hold->pipe, fd);
-    else
-        n = receive_into_ring(hold, fd);
-    hold->is_bulk = n >= BULK_BYTES;
+    ssize_t n = readv(fd, pieces, count);
+    if (n < 0)
+        n = -errno;
     if (n > 0) {
         hold->held_bytes += (size_t)n;
         mark_arrival(hold, (size_t)n);
-    } else if (hold->ring || hold->pipe) {
-        give_back_if_empty(hold);
     }
+    give_back_if_empty(hold);
     return n;
 }
 
-static ssize_t send_from_ring(const struct tt_lil_hold *hold, int fd, size_t bytes)
+ssize_t tt_lil_hold_send(struct tt_lil_hold *hold, int fd, size_t max_bytes)
 {
     struct iovec pieces[2];
+    const size_t bytes = hold->due_bytes < max_bytes ? hold->due_bytes : max_bytes;
     const struct msghdr message = {
         .msg_iov = pieces,
         .msg_iovlen = (size_t)ring_pieces(hold, hold->start_bytes, bytes, pieces),
     };
     const ssize_t n = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    return n < 0 ? -errno : n;
-}
-
-ssize_t tt_lil_hold_send(struct tt_lil_hold *hold, int fd, size_t max_bytes)
-{
-    const size_t bytes = hold->due_bytes < max_bytes ? hold->due_bytes : max_bytes;
-    const ssize_t n =
-        hold->pipe ? tt_lil_pipe_send(hold->pipe, fd, bytes) : send_from_ring(hold, fd, bytes);
-
     if (n < 0)
-        return n;
+        return -errno;
     hold->start_bytes = (hold->start_bytes + (size_t)n) % hold->pool->buffer_bytes;
     hold->held_bytes -= (size_t)n;
     hold->due_bytes -= (size_t)n;
