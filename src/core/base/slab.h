@@ -43,6 +43,8 @@ struct tt_slab {
 };
 
 struct tt_slab_pool {
+    struct tt_slab *reading; /* what somebody reads into, and keeps from read to read; or NULL. The
+                                reader sets it and owns the reference. */
     const struct tt_alloc *alloc; /* borrowed; outlives the pool */
     size_t limit_bytes;           /* most that may be live at once */
     size_t live_bytes;            /* in use, spare ones not counted */
@@ -86,8 +88,9 @@ static inline uint32_t tt_slab_room(const struct tt_slab *slab)
     return slab->capacity - slab->used;
 }
 
-/* Charges the whole slab to an account, once; it is uncharged when the slab is released. The
- * account must live until then. A slab charged to somebody else stays there.
+/* Charges the whole slab to an account, once; it is uncharged when the slab is released. A slab
+ * charged to somebody else stays there. The account must live until then: its holder gives back all
+ * that he holds, and calls tt_slab_account_end.
  */
 static inline void tt_slab_charge(struct tt_slab *slab, struct tt_slab_account *account)
 {
@@ -95,6 +98,16 @@ static inline void tt_slab_charge(struct tt_slab *slab, struct tt_slab_account *
         return;
     slab->account = account;
     account->bytes += slab->capacity;
+}
+
+/* The account's holder goes. The one slab that may still be charged to it is the one being read
+ * into: nobody pays for that now.
+ */
+static inline void tt_slab_account_end(struct tt_slab_pool *pool,
+                                       const struct tt_slab_account *account)
+{
+    if (pool->reading && pool->reading->account == account)
+        pool->reading->account = NULL;
 }
 
 #endif

@@ -166,11 +166,25 @@ static void set_up_carrier(struct tt_endpoint *e, uint64_t now_us, struct tt_car
                              .progress_mark = progress(e)};
 }
 
+/* A server sends its packets to one carrier after the other in the order in which it made them:
+ * with no older carrier left, none on the new one acknowledges less than we know. So a server that
+ * was restarted is found out by its first packet (peer_began_anew).
+ */
+static void remember_una(const struct tt_endpoint *e, struct tt_carrier *c)
+{
+    c->heard = true;
+    c->heard_una = e->kcp.send.una;
+}
+
 void tt_endpoint_carrier_open(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
                               const struct tt_carrier_limits *limits)
 {
+    const bool alone = tt_list_empty(&e->carriers);
+
     replace_all(e);
     set_up_carrier(e, now_us, c, limits);
+    if (e->config.client && alone)
+        remember_una(e, c);
     tt_list_push_back(&e->carriers, &c->node);
     activate(e, now_us, c);
 }
@@ -219,6 +233,7 @@ void tt_endpoint_dispose(struct tt_endpoint *e)
         tt_slab_unref(e->held.slab);
     tt_smux_dispose(&e->smux);
     tt_kcp_dispose(&e->kcp);
+    tt_slab_account_end(e->config.slabs, &e->account);
     e->config.alloc = NULL;
 }
 
@@ -238,6 +253,12 @@ static int drain(struct tt_endpoint *e, uint64_t now_us)
 
     while (!e->error && tt_kcp_peek(&e->kcp, &data, &slab) == TT_OK) {
         size_t used = 0;
+        if (data.len < e->drain_offset) {
+            /* Half of it was taken, the rest forgotten for want of memory, and sent again shorter.
+             */
+            e->error = TT_E_PROTO;
+            break;
+        }
         tt_span_skip(&data, e->drain_offset);
         int err = data.len > 0 ? tt_smux_input(&e->smux, now_us, data, slab, &used) : TT_OK;
         e->drain_offset += used;
