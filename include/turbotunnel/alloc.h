@@ -13,6 +13,9 @@
 extern "C" {
 #endif
 
+/* A loop, and all that lives on it, uses its allocator under its lock: one that serves a single
+ * loop need not be thread-safe.
+ */
 struct tt_alloc {
     /* Returns size bytes (size > 0) aligned for any object, not cleared, or NULL. */
     void *(*get)(void *ctx, size_t size);

@@ -32,7 +32,9 @@ TT_EXPORT int tt_loop_run(struct tt_loop *loop);
  */
 TT_EXPORT int tt_loop_start(struct tt_loop *loop);
 
-/* Makes tt_loop_run return. Any thread, also a callback. */
+/* Makes tt_loop_run return, or the next one if none is under way. A loop on a thread of its own
+ * goes on: somebody may wait for it. Any thread, also a callback.
+ */
 TT_EXPORT void tt_loop_stop(struct tt_loop *loop);
 
 /* Stops the loop's own thread, if any, and frees all. Sessions and listeners on it must have been

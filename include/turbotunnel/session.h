@@ -131,7 +131,8 @@ TT_EXPORT void tt_listener_set_callback(struct tt_listener *listener,
 TT_EXPORT void tt_listener_stop(struct tt_listener *listener);
 
 /* Stops, waits until closed sessions have delivered what they had (at most options.linger_us), ends
- * all connections and frees the listener. All its sessions must have been closed.
+ * all connections and frees the listener. All its sessions must have been closed. From a callback
+ * it does not wait: what they had not delivered is lost.
  */
 TT_EXPORT void tt_listener_close(struct tt_listener *listener);
 

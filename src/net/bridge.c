@@ -38,6 +38,7 @@ struct bridge {
 static void free_bridge(uv_handle_t *handle)
 {
     struct bridge *b = handle->data;
+    tt_worker_turn(b->worker);
     b->worker->alloc->put(b->worker->alloc->ctx, b);
 }
 

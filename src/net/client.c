@@ -144,6 +144,11 @@ static void touch(struct tt_session *s, uint64_t now_us)
     tt_worker_mark(s->worker, &of_session(s)->chore);
 }
 
+static struct tt_chore *chore_of(struct tt_session *s)
+{
+    return &of_session(s)->chore;
+}
+
 /* --- closing --- */
 
 /* The loop's thread frees, since handles are closed; the thread that closed the session waits. */
@@ -200,7 +205,8 @@ static int close_session(struct tt_session *s, bool may_wait)
     return err;
 }
 
-static const struct tt_session_side client_side = {.touch = touch, .close = close_session};
+static const struct tt_session_side client_side = {
+    .touch = touch, .chore = chore_of, .close = close_session};
 
 /* --- making one --- */
 
@@ -302,6 +308,7 @@ static int begin(const char *address_text, const struct tt_options *options, boo
         if (callbacks)
             c->session.callbacks = *callbacks;
         c->session.callbacks_ctx = ctx;
+        c->chore.calls_back = callbacks != NULL;
         c->redial.fail_fast = fail_fast;
         tt_worker_mark_for_loop(w, &c->loop_chore);
         tt_worker_mark(w, &c->chore);

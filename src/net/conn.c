@@ -25,6 +25,7 @@ static void free_conn(uv_handle_t *handle)
 {
     struct tt_conn *c = handle->data;
     const struct tt_alloc *alloc = c->worker->alloc;
+    tt_worker_turn(c->worker); /* the allocator is used under the lock */
     alloc->put(alloc->ctx, c);
 }
 
@@ -162,18 +163,18 @@ static int take_packets(struct tt_conn *c, struct tt_span in, struct tt_slab *sl
 /* The slab to read into: the one of last time, unless somebody kept bytes of it. */
 static struct tt_slab *read_slab(struct tt_loop *w)
 {
-    if (w->read_slab && w->read_slab->refs > 1) {
-        tt_slab_unref(w->read_slab);
-        w->read_slab = NULL;
+    if (w->slabs.reading && w->slabs.reading->refs > 1) {
+        tt_slab_unref(w->slabs.reading);
+        w->slabs.reading = NULL;
     }
-    if (!w->read_slab)
-        w->read_slab = tt_slab_get(&w->slabs, TT_SLAB_LARGE);
-    if (w->read_slab && w->read_slab->account) {
+    if (!w->slabs.reading)
+        w->slabs.reading = tt_slab_get(&w->slabs, TT_SLAB_LARGE);
+    if (w->slabs.reading && w->slabs.reading->account) {
         /* Charged for bytes that were taken meanwhile: a fresh one, so that accounts stay right. */
-        tt_slab_unref(w->read_slab);
-        w->read_slab = tt_slab_get(&w->slabs, TT_SLAB_LARGE);
+        tt_slab_unref(w->slabs.reading);
+        w->slabs.reading = tt_slab_get(&w->slabs, TT_SLAB_LARGE);
     }
-    return w->read_slab;
+    return w->slabs.reading;
 }
 
 /* One read. 0: there may be more; TT_E_AGAIN: not now; else why the connection ended. */

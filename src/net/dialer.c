@@ -11,7 +11,7 @@
 struct tt_attempt {
     uv_poll_t poll;
     struct tt_dialer *dialer; /* NULL: given up */
-    const struct tt_alloc *alloc;
+    struct tt_loop *worker;
     int fd;
 };
 
@@ -22,7 +22,8 @@ static void try_address(struct tt_dialer *d, uint64_t now_us);
 static void free_attempt(uv_handle_t *handle)
 {
     struct tt_attempt *a = handle->data;
-    a->alloc->put(a->alloc->ctx, a);
+    tt_worker_turn(a->worker);
+    a->worker->alloc->put(a->worker->alloc->ctx, a);
 }
 
 /* Gives the attempt's descriptor to the caller, and the rest up. */
@@ -83,7 +84,7 @@ static int watch(struct tt_dialer *d, int fd)
     struct tt_attempt *a = alloc->get(alloc->ctx, sizeof *a);
     if (!a)
         return -ENOMEM;
-    *a = (struct tt_attempt){.dialer = d, .alloc = alloc, .fd = fd};
+    *a = (struct tt_attempt){.dialer = d, .worker = d->worker, .fd = fd};
     const int err = uv_poll_init(&d->worker->uv, &a->poll, fd);
     if (err) {
         alloc->put(alloc->ctx, a);

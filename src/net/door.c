@@ -15,7 +15,7 @@
 struct tt_door_watch {
     uv_poll_t poll;
     struct tt_door *door; /* NULL: closed */
-    const struct tt_alloc *alloc;
+    struct tt_loop *worker;
     int fd;
 };
 
@@ -68,7 +68,7 @@ static int make_watch(struct tt_door *door, int fd)
     struct tt_door_watch *w = alloc->get(alloc->ctx, sizeof *w);
     if (!w)
         return TT_E_NOMEM;
-    *w = (struct tt_door_watch){.door = door, .alloc = alloc, .fd = fd};
+    *w = (struct tt_door_watch){.door = door, .worker = door->worker, .fd = fd};
     if (uv_poll_init(&door->worker->uv, &w->poll, fd)) {
         alloc->put(alloc->ctx, w);
         return TT_E_SYSTEM;
@@ -148,7 +148,8 @@ void tt_door_open(struct tt_door *door)
 static void free_watch(uv_handle_t *handle)
 {
     struct tt_door_watch *w = handle->data;
-    w->alloc->put(w->alloc->ctx, w);
+    tt_worker_turn(w->worker);
+    w->worker->alloc->put(w->worker->alloc->ctx, w);
 }
 
 void tt_door_close(struct tt_door *door)

@@ -79,6 +79,7 @@ static void failed(struct tt_redial_packet_conn *r, uint64_t now_us, int err, co
     const uint64_t wait_us = backoff_us(r);
     r->report(r, TT_REPORT_DIAL_FAILED, why, wait_us);
     wait_and_dial(r, now_us, wait_us);
+    r->changed(r, now_us);
 }
 
 static bool too_many_redials(struct tt_redial_packet_conn *r, uint64_t now_us)

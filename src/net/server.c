@@ -33,6 +33,7 @@ struct accepted {
     struct tt_session session;
     struct tt_listener *listener;
     struct tt_server_session *server;
+    struct tt_chore burial; /* when it was closed by a callback, which may be its own */
 };
 
 static void report(struct tt_listener_packet_conn *conns, enum tt_report_kind kind,
@@ -67,19 +68,38 @@ static void touch(struct tt_session *s, uint64_t now_us)
     tt_worker_mark(s->worker, &a->listener->chore);
 }
 
+static struct tt_chore *chore_of(struct tt_session *s)
+{
+    return &of_session(s)->listener->chore;
+}
+
+static void bury(struct tt_chore *chore, uint64_t now_us)
+{
+    struct accepted *a = TT_CONTAINER_OF(chore, struct accepted, burial);
+    const struct tt_alloc *alloc = a->session.worker->alloc;
+    (void)now_us;
+    alloc->put(alloc->ctx, a);
+}
+
+/* What is left to deliver lingers in the queue packet conn, always. */
 static int close_session(struct tt_session *s, bool may_wait)
 {
     struct accepted *a = of_session(s);
     struct tt_listener *l = a->listener;
     const int err = tt_session_error(s);
-    (void)may_wait; /* it lingers in the queue packet conn, always */
     tt_queue_packet_conn_close(&l->conns.queue, tt_worker_now_us(), a->server);
     tt_worker_mark(l->worker, &l->chore);
-    l->worker->alloc->put(l->worker->alloc->ctx, a);
+    s->endpoint = NULL;
+    a->burial.run = bury;
+    if (may_wait)
+        bury(&a->burial, 0);
+    else
+        tt_worker_mark(l->worker, &a->burial);
     return err;
 }
 
-static const struct tt_session_side server_side = {.touch = touch, .close = close_session};
+static const struct tt_session_side server_side = {
+    .touch = touch, .chore = chore_of, .close = close_session};
 
 static int accept_session(struct tt_listener *l, struct tt_session **session)
 {
@@ -284,6 +304,7 @@ void tt_listener_set_callback(struct tt_listener *l,
     const bool entered = tt_worker_enter(l->worker);
     l->begun = begun;
     l->begun_ctx = ctx;
+    l->chore.calls_back = true;
     tt_worker_mark(l->worker, &l->chore);
     tt_worker_leave(l->worker, entered);
 }
@@ -310,6 +331,25 @@ static void destroy(struct tt_chore *chore, uint64_t now_us)
     tt_worker_wake_all(l->worker, &l->change_waiters);
 }
 
+static void free_destroyed(struct tt_chore *chore, uint64_t now_us)
+{
+    struct tt_listener *l = TT_CONTAINER_OF(chore, struct tt_listener, door_chore);
+    const struct tt_alloc *alloc = l->worker->alloc;
+    destroy(chore, now_us);
+    alloc->put(alloc->ctx, l);
+}
+
+/* The callback may be one of its own sessions': it goes at the end of the turn. */
+static void close_in_callback(struct tt_listener *l)
+{
+    l->begun = NULL;
+    tt_list_remove(&l->door_chore.node);
+    l->door_chore.run = free_destroyed;
+    tt_worker_mark_for_loop(l->worker, &l->door_chore);
+    if (l->owns_loop)
+        tt_worker_orphan(l->worker);
+}
+
 static void await_settled(struct tt_listener *l)
 {
     const uint64_t until_us = tt_deadline_after(tt_worker_now_us(), l->options.linger_us);
@@ -323,11 +363,15 @@ void tt_listener_close(struct tt_listener *l)
     const bool owns_loop = l->owns_loop;
 
     tt_listener_stop(l);
+    if (tt_worker_is_callback(w)) {
+        close_in_callback(l);
+        return;
+    }
     const bool entered = tt_worker_enter(w);
-    if (w->running && !tt_worker_is_callback(w))
+    if (w->running)
         await_settled(l);
     tt_list_remove(&l->door_chore.node);
-    if (w->running && !tt_worker_is_callback(w)) {
+    if (w->running) {
         l->door_chore.run = destroy;
         tt_worker_mark_for_loop(w, &l->door_chore);
         while (!l->destroyed)

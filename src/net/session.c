@@ -20,6 +20,11 @@ void tt_session_touch(struct tt_session *s)
     s->side->touch(s, tt_worker_now_us());
 }
 
+void tt_session_calls_back(struct tt_session *s)
+{
+    s->side->chore(s)->calls_back = true;
+}
+
 int tt_session_error(const struct tt_session *s)
 {
     return s->endpoint->error;
@@ -103,7 +108,10 @@ int tt_session_accept_stream(struct tt_session *s, struct tt_stream **stream)
     return err;
 }
 
-/* --- serving --- */
+/* --- serving ---
+ *
+ * Any callback may close its stream, the session and others.
+ */
 
 static void note_delivery(struct tt_session *s, uint64_t now_us)
 {
@@ -141,7 +149,7 @@ static void report_events(struct tt_session *s, uint64_t now_us)
 {
     struct tt_smux_stream *smux;
     unsigned events;
-    while (tt_smux_next_event(&s->endpoint->smux, &smux, &events)) {
+    while (s->endpoint && tt_smux_next_event(&s->endpoint->smux, &smux, &events)) {
         struct tt_stream *st = tt_smux_stream_user(smux);
         if (st)
             report_event(s, st, events, now_us);
@@ -201,7 +209,7 @@ static void report_end(struct tt_session *s, uint64_t now_us)
     tt_why(&s->why, "session lost: %s%s", tt_strerror(err), hint(s, err));
     wake_everybody(s);
     call_listeners(s, now_us);
-    if (s->callbacks.ended && !s->closing)
+    if (s->callbacks.ended)
         s->callbacks.ended(s->callbacks_ctx, s, err);
 }
 
@@ -220,6 +228,8 @@ void tt_session_serve(struct tt_session *s, uint64_t now_us)
 {
     report_streams_opened(s);
     report_events(s, now_us);
+    if (!s->endpoint)
+        return; /* a callback has closed it */
     tt_session_flush(s->endpoint, now_us);
     if (s->closing && tt_endpoint_settled(s->endpoint))
         tt_worker_wake_all(s->worker, &s->change_waiters);
@@ -234,6 +244,7 @@ void tt_session_set_callbacks(struct tt_session *s, const struct tt_session_call
     const bool entered = tt_worker_enter(s->worker);
     s->callbacks = callbacks ? *callbacks : (struct tt_session_callbacks){NULL, NULL, NULL};
     s->callbacks_ctx = ctx;
+    tt_session_calls_back(s);
     tt_session_touch(s);
     tt_worker_leave(s->worker, entered);
 }
@@ -245,11 +256,14 @@ int tt_session_close(struct tt_session *s)
     const bool owns_loop = s->owns_loop;
     const bool entered = tt_worker_enter(w);
     s->closing = true;
+    s->callbacks = (struct tt_session_callbacks){NULL, NULL, NULL};
     tt_session_drop_streams(s);
     tt_endpoint_close(s->endpoint);
     int err = s->side->close(s, may_wait);
+    if (owns_loop && !may_wait)
+        tt_worker_orphan(w);
     tt_worker_leave(w, entered);
-    if (owns_loop)
+    if (owns_loop && may_wait)
         tt_loop_free(w);
     return err;
 }

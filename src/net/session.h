@@ -14,7 +14,7 @@
 
 struct tt_session {
     struct tt_loop *worker;
-    struct tt_endpoint *endpoint;
+    struct tt_endpoint *endpoint;       /* NULL: closed, at a server */
     const struct tt_session_side *side; /* the client's or the server's half */
     struct tt_session_callbacks callbacks;
     void *callbacks_ctx;
@@ -38,6 +38,8 @@ struct tt_session {
 struct tt_session_side {
     /* Something was read, written or closed: it will be served at the end of the call or turn. */
     void (*touch)(struct tt_session *s, uint64_t now_us);
+    /* The chore that serves it. */
+    struct tt_chore *(*chore)(struct tt_session *s);
     /* The application is done: free it, or leave it to linger on its own when may_wait is false. */
     int (*close)(struct tt_session *s, bool may_wait);
 };
@@ -68,6 +70,9 @@ void tt_session_drop_streams(struct tt_session *s);
 void tt_session_flush(struct tt_endpoint *e, uint64_t now_us);
 
 void tt_session_touch(struct tt_session *s);
+
+/* From now on serving it may call the program back. */
+void tt_session_calls_back(struct tt_session *s);
 
 /* A wait that ends with an answer or with the session: TT_OK, or the error that ended it. */
 int tt_session_error(const struct tt_session *s);

@@ -105,6 +105,7 @@ void tt_stream_set_callbacks(struct tt_stream *st, const struct tt_stream_callba
     const bool entered = tt_worker_enter(st->session->worker);
     st->callbacks = callbacks ? *callbacks : (struct tt_stream_callbacks){NULL, NULL};
     st->callbacks_ctx = ctx;
+    tt_session_calls_back(st->session);
     tt_smux_report_again(st->smux, TT_SMUX_READABLE);
     tt_session_touch(st->session);
     tt_worker_leave(st->session->worker, entered);

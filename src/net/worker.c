@@ -51,8 +51,9 @@ static void release_lock(struct tt_loop *w)
 
 void tt_worker_mark(struct tt_loop *w, struct tt_chore *chore)
 {
+    const bool left_to_loop = chore->calls_back && !w->in_turn;
     if (!tt_list_linked(&chore->node))
-        tt_list_push_back(&w->chores, &chore->node);
+        tt_list_push_back(left_to_loop ? &w->loop_chores : &w->chores, &chore->node);
 }
 
 void tt_worker_mark_for_loop(struct tt_loop *w, struct tt_chore *chore)
@@ -240,7 +241,7 @@ static void end_of_turn(uv_prepare_t *handle)
         do_chores(&w->loop_chores, now_us);
     } while (!tt_list_empty(&w->chores));
     arm_timer(w, now_us);
-    if (w->stopping)
+    if (w->stopping || (w->orphan && tt_list_empty(&w->leftovers)))
         uv_stop(&w->uv);
     signal_woken(w);
     w->in_turn = false;
@@ -340,7 +341,6 @@ static int begin_running(struct tt_loop *w, bool threaded)
     if (!was) {
         w->running = true;
         w->threaded = threaded;
-        w->stopping = false;
     }
     tt_worker_leave(w, entered);
     return was ? TT_E_INVAL : TT_OK;
@@ -352,14 +352,30 @@ int tt_loop_run(struct tt_loop *w)
     if (err)
         return err;
     run(w);
+    const bool entered = tt_worker_enter(w);
     w->running = false;
+    w->stopping = false;
+    tt_worker_leave(w, entered);
     return TT_OK;
 }
 
+static void dispose(struct tt_loop *w);
+
 static void *thread_main(void *arg)
 {
-    run(arg);
+    struct tt_loop *w = arg;
+    run(w);
+    if (w->orphan) {
+        (void)pthread_detach(pthread_self());
+        dispose(w);
+    }
     return NULL;
+}
+
+void tt_worker_orphan(struct tt_loop *w)
+{
+    assert(w->threaded && tt_worker_is_callback(w));
+    w->orphan = true;
 }
 
 int tt_loop_start(struct tt_loop *w)
@@ -382,11 +398,17 @@ int tt_loop_start(struct tt_loop *w)
     return TT_OK;
 }
 
+static void stop(struct tt_loop *w)
+{
+    w->stopping = true;
+    (void)uv_async_send(&w->wake);
+}
+
 void tt_loop_stop(struct tt_loop *w)
 {
     const bool entered = tt_worker_enter(w);
-    w->stopping = true;
-    (void)uv_async_send(&w->wake);
+    if (!w->threaded)
+        stop(w);
     tt_worker_leave(w, entered);
 }
 
@@ -397,12 +419,8 @@ static void close_handle(uv_handle_t *handle, void *arg)
         uv_close(handle, NULL);
 }
 
-void tt_loop_free(struct tt_loop *w)
+static void dispose(struct tt_loop *w)
 {
-    if (w->threaded) {
-        tt_loop_stop(w);
-        (void)pthread_join(w->thread, NULL);
-    }
     do_chores(&w->leftovers, tt_worker_now_us());
     /* One more turn for the chores that only the loop may do: handles that wait to be closed. */
     w->stopping = false;
@@ -410,11 +428,22 @@ void tt_loop_free(struct tt_loop *w)
     uv_walk(&w->uv, close_handle, NULL);
     run(w);
     (void)uv_loop_close(&w->uv);
-    tt_slab_unref(w->read_slab);
+    tt_slab_unref(w->slabs.reading);
     if (w->spare_gather)
         w->alloc->put(w->alloc->ctx, w->spare_gather);
     tt_slab_pool_dispose(&w->slabs);
     tt_heap_dispose(&w->timers);
     (void)pthread_mutex_destroy(&w->lock);
     w->alloc->put(w->alloc->ctx, w);
+}
+
+void tt_loop_free(struct tt_loop *w)
+{
+    if (w->threaded) {
+        const bool entered = tt_worker_enter(w);
+        stop(w);
+        tt_worker_leave(w, entered);
+        (void)pthread_join(w->thread, NULL);
+    }
+    dispose(w);
 }

@@ -30,6 +30,7 @@
 struct tt_chore {
     struct tt_list_node node;
     void (*run)(struct tt_chore *chore, uint64_t now_us);
+    bool calls_back; /* it may call the program back, which is for the loop's thread alone */
 };
 
 /* A deadline with a function. */
@@ -56,10 +57,10 @@ struct tt_loop { /* the public name of a worker */
     bool running;
     bool threaded; /* on a thread of our own */
     bool stopping;
+    bool orphan;  /* nobody will free it: it does so itself when nothing is left to do */
     bool in_turn; /* the loop's thread took the lock in this turn */
     const struct tt_alloc *alloc;
     struct tt_slab_pool slabs;
-    struct tt_slab *read_slab;      /* what the next socket is read into, or NULL */
     struct tt_gather *spare_gather; /* or NULL */
     struct tt_heap timers;          /* of struct tt_timer */
     struct tt_list chores;          /* of struct tt_chore: marked in this turn */
@@ -90,7 +91,9 @@ void tt_worker_leave(struct tt_loop *w, bool entered);
 /* At the top of every libuv callback: the loop's thread takes the lock for this turn. */
 void tt_worker_turn(struct tt_loop *w);
 
-/* The chore will be run once, at the end of the turn or call. */
+/* The chore will be run once, at the end of the turn or call; one that calls back at the end of a
+ * turn.
+ */
 void tt_worker_mark(struct tt_loop *w, struct tt_chore *chore);
 
 /* The same, by the loop's own thread: it may touch libuv's handles. */
@@ -107,6 +110,11 @@ void tt_timer_dispose(struct tt_loop *w, struct tt_timer *t);
  * more.
  */
 bool tt_worker_wait(struct tt_loop *w, struct tt_list *waiters, uint64_t deadline_us);
+
+/* For tt_loop_free, from a callback of a loop with a thread of its own: the loop goes on until
+ * nothing lingers any more, and then frees itself.
+ */
+void tt_worker_orphan(struct tt_loop *w);
 
 /* Wakes all that wait in the list. */
 void tt_worker_wake_all(struct tt_loop *w, struct tt_list *waiters);
