@@ -433,6 +433,22 @@ static void test_a_server_that_has_lost_the_session_is_found_out(void **state)
     session_world_close(&s.world);
 }
 
+static void test_a_restarted_server_is_found_out_on_the_next_carrier(void **state)
+{
+    (void)state;
+    struct session s;
+    struct tt_carrier next = {.role = TT_CARRIER_UNBOUND};
+    open_session(&s);
+    const uint32_t known = s.world.client.kcp.send.una;
+    tt_endpoint_carrier_close(&s.world.client, s.world.now_us, &s.client);
+    client_opens(&s.world, &next);
+    assert_int_equal(give_una(&s, &next, known), TT_OK);
+    tt_endpoint_carrier_close(&s.world.client, s.world.now_us, &next);
+    client_opens(&s.world, &next);
+    assert_int_equal(give_una(&s, &next, 0), TT_E_LOST);
+    session_world_close(&s.world);
+}
+
 static void test_an_old_acknowledgement_of_another_carrier_is_no_loss(void **state)
 {
     (void)state;
@@ -764,6 +780,7 @@ int main(void)
         cmocka_unit_test(test_garbage_ends_nothing),
         cmocka_unit_test(test_what_smux_refuses_ends_the_session),
         cmocka_unit_test(test_a_server_that_has_lost_the_session_is_found_out),
+        cmocka_unit_test(test_a_restarted_server_is_found_out_on_the_next_carrier),
         cmocka_unit_test(test_an_old_acknowledgement_of_another_carrier_is_no_loss),
         cmocka_unit_test(test_datagrams_out_of_order_are_no_loss),
         cmocka_unit_test(test_a_client_gives_up_at_its_time_limit_and_not_before),
