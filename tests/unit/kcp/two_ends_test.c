@@ -472,11 +472,11 @@ static void world_free(struct world *w)
     free(w);
 }
 
-/* TT_SEED=N runs that seed alone, TT_SEEDS=N that many. */
+/* TT_SEED=N runs that seed alone, TT_TWO_ENDS_SEEDS=N that many. */
 static void run_seeds(bool ordered, uint64_t count)
 {
     const char *one = getenv("TT_SEED");
-    const char *many = getenv("TT_SEEDS");
+    const char *many = getenv("TT_TWO_ENDS_SEEDS");
     const uint64_t first = one ? strtoull(one, NULL, 10) : 1;
     if (many)
         count = strtoull(many, NULL, 10);
