@@ -132,11 +132,19 @@ static ssize_t send_spans(const struct bridge *b, struct tt_span *spans, size_t 
     return sendmsg(b->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+/* What has arrived is given out before a session's error is. */
+static int peek(const struct bridge *b, struct tt_span *spans, size_t *count)
+{
+    const int err = tt_smux_peek(b->stream->smux, spans, count);
+    const int session_err = tt_session_error(b->stream->session);
+    return err == TT_E_AGAIN && session_err ? session_err : err;
+}
+
 static bool move_out(struct bridge *b)
 {
     struct tt_span spans[SPANS_A_WRITE];
     size_t count = SPANS_A_WRITE;
-    int err = tt_smux_peek(b->stream->smux, spans, &count);
+    int err = peek(b, spans, &count);
     if (err == TT_E_END || tt_is_fatal(err))
         end_receiving(b);
     if (err)
@@ -175,7 +183,7 @@ static void move(struct tt_chore *chore, uint64_t now_us)
         continue;
     for (int i = 0; i < MOVES_A_TURN && !b->over && !b->program_ended && move_in(b); i++)
         continue;
-    if (!b->over && b->program_ended && b->stream_ended)
+    if (!b->over && b->stream_ended && (b->program_ended || tt_session_error(b->stream->session)))
         close_stream(b);
     if (b->over)
         return;
