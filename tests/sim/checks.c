@@ -158,10 +158,29 @@ static uint64_t most_bytes(const struct sim *sim, const struct tt_endpoint_tunin
     return 2 * (received + sent) + (1u << 20) + sim->profile.shape.buffer_bytes;
 }
 
+/* of several carriers the newest is fed, and no other. */
+static void check_roles(struct sim *sim, const struct tt_endpoint *e)
+{
+    const struct tt_carrier *newest = NULL;
+    TT_LIST_FOR_EACH(node, &e->carriers)
+    {
+        const struct tt_carrier *c = TT_CONTAINER_OF(node, struct tt_carrier, node);
+        if (!newest || c->attached >= newest->attached)
+            newest = c;
+    }
+    TT_LIST_FOR_EACH(node, &e->carriers)
+    {
+        const struct tt_carrier *c = TT_CONTAINER_OF(node, struct tt_carrier, node);
+        sim_require(sim, c->role == (c == newest ? TT_CARRIER_ACTIVE : TT_CARRIER_REPLACED),
+                    "not the newest connection is the one in use");
+    }
+}
+
 static void check_end(struct sim *sim, const struct tt_endpoint *e, uint64_t died)
 {
     check_retransmissions(sim, e, died);
     check_packets(sim, e);
+    check_roles(sim, e);
     sim_require(sim, e->kcp.send.nxt - e->kcp.send.una <= e->config.tuning.snd_wnd,
                 "more segments in flight than the window allows");
 }

@@ -51,8 +51,8 @@ static uint32_t pick(struct sim *dice, const uint32_t *from, unsigned count)
 static void pick_tuning(struct sim *dice, struct tt_endpoint_tuning *t)
 {
     t->snd_wnd = PICK(dice, 1, 4, 32, 128, 1024, 4096);
-    t->rcv_wnd_first = PICK(dice, 32, 128);
-    t->rcv_wnd = PICK(dice, 128, 128, 1024, 4096);
+    t->rcv_wnd_first = PICK(dice, 32, 32, 128); /* what a peer takes for granted, or more */
+    t->rcv_wnd = t->rcv_wnd_first + PICK(dice, 0, 0, 100, 4000);
     t->max_frame = PICK(dice, 1, 100, 1368, 8192, 32768, 64664, 65535);
     t->max_receive_buffer = PICK(dice, 4096, 65536, 1u << 20, 4u << 20);
     t->max_stream_buffer = PICK(dice, 1024, 16384, 65536, 1u << 20);

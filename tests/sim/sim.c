@@ -120,10 +120,10 @@ void sim_require(struct sim *sim, bool holds, const char *what)
     fflush(stdout);
     fprintf(stderr, "seed %llu, t = %llu us: %s\n", (unsigned long long)sim->seed,
             (unsigned long long)sim->now_us, what);
-    if (sim->trace) {
+    if (sim->trace)
         fflush(sim->trace);
+    if (sim->trace || !sim->failed)
         sim_describe(sim, stderr);
-    }
     if (sim->failed)
         longjmp(*sim->failed, 1);
     abort();

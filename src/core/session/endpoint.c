@@ -337,6 +337,15 @@ static int queue_held(struct tt_endpoint *e)
     return TT_OK;
 }
 
+/* Segments' worth of frames that KCP can use. When nothing is in flight and the peer's window is
+ * shut, one: KCP asks for the window again only while it has something to send.
+ */
+static uint32_t appetite(const struct tt_endpoint *e, const struct tt_carrier *c)
+{
+    const uint32_t segments = tt_kcp_appetite(&e->kcp, &c->path);
+    return segments == 0 && tt_kcp_all_acked(&e->kcp) ? 1 : segments;
+}
+
 /* Frames are asked for when their segments can leave at once, and no earlier. Returns 0, TT_E_AGAIN
  * or TT_E_NOMEM.
  */
@@ -349,10 +358,10 @@ static int take_frame(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier 
         return err;
     if (send->end - send->nxt >= QUEUED_SEGMENTS || !tt_smux_wants_send(&e->smux))
         return TT_E_AGAIN;
-    const uint32_t appetite = tt_kcp_appetite(&e->kcp, &c->path);
-    const uint32_t segments = appetite < FRAME_SEGMENTS ? appetite : FRAME_SEGMENTS;
-    if (segments == 0)
+    const uint32_t wanted = appetite(e, c);
+    if (wanted == 0)
         return TT_E_AGAIN;
+    const uint32_t segments = wanted < FRAME_SEGMENTS ? wanted : FRAME_SEGMENTS;
     return tt_smux_next_frame(&e->smux, now_us, segments * send->mss, &e->held);
 }
 
@@ -392,7 +401,7 @@ bool tt_endpoint_wants_send(const struct tt_endpoint *e, const struct tt_carrier
     if (e->error || c->role != TT_CARRIER_ACTIVE || !has_budget(c))
         return false;
     return tt_kcp_wants_send(&e->kcp, &c->path) ||
-           (tt_smux_wants_send(&e->smux) && tt_kcp_appetite(&e->kcp, &c->path) > 0);
+           (tt_smux_wants_send(&e->smux) && appetite(e, c) > 0);
 }
 
 /* --- time --- */

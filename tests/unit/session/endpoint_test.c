@@ -539,6 +539,30 @@ static void test_in_an_outage_at_most_one_keepalive_waits(void **state)
     session_world_close(&s.world);
 }
 
+/* The word that it is open again may be lost in a full queue of the peer's. */
+static void test_a_shut_window_is_asked_about_when_smux_has_something(void **state)
+{
+    (void)state;
+    struct session s;
+    struct tt_endpoint *e = &s.world.client;
+    open_session(&s);
+    e->kcp.send.edge = e->kcp.send.nxt;
+    write_bytes(s.stream, 5000);
+    assert_int_equal(pull_up(&s.world, &s.client), TT_E_AGAIN);
+    const uint64_t due_us = tt_endpoint_deadline(e);
+    assert_int_equal(due_us, s.world.now_us + 500 * TT_MS);
+    s.world.now_us = due_us;
+    assert_int_equal(tt_endpoint_handle_timeout(e, due_us), TT_OK);
+    assert_int_equal(pull_up(&s.world, &s.client), TT_OK);
+    assert_int_equal(packet_count(&s.world, TT_KCP_WASK), 1);
+    assert_int_equal(packet_count(&s.world, TT_KCP_PUSH), 0);
+    give_server(&s.world, &s.server, tt_span_of(s.world.packet, s.world.packet_len));
+    carry_down(&s.world, &s.server, &s.client);
+    carry_all(&s.world, &s.client, &s.server);
+    assert_true(tt_endpoint_settled(e));
+    session_world_close(&s.world);
+}
+
 /* --- half close with a legacy peer --- */
 
 /* The command of the smux frame that is first in the next packet's first PUSH; 255: none comes. */
@@ -787,6 +811,7 @@ int main(void)
         cmocka_unit_test(test_any_packet_puts_the_time_limit_off),
         cmocka_unit_test(test_without_a_time_limit_a_session_waits_for_ever),
         cmocka_unit_test(test_in_an_outage_at_most_one_keepalive_waits),
+        cmocka_unit_test(test_a_shut_window_is_asked_about_when_smux_has_something),
         cmocka_unit_test(test_fin_to_a_legacy_peer_waits_until_its_writer_cannot_block),
         cmocka_unit_test(test_a_session_is_settled_when_all_is_acknowledged),
         cmocka_unit_test(test_a_session_is_not_settled_before_its_fins_are),
