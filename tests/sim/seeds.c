@@ -4,14 +4,16 @@
 
 /* --- what happens to connections --- */
 
+/* One throw of the dice a statement, here as everywhere: C does not order the parts of an
+ * expression, and a seed is to be the same run with every compiler.
+ */
 static struct sim_cut random_cut(struct sim *sim)
 {
     const uint64_t most_us = sim->profile.may_time_out ? TT_SECOND : 20 * TT_MS;
-    struct sim_cut cut = {
-        .client_learns_us = sim_below(sim, most_us),
-        .server_learns_us = sim_below(sim, most_us),
-        .in_flight_arrives = sim_chance(sim, 50),
-    };
+    struct sim_cut cut;
+    cut.client_learns_us = sim_below(sim, most_us);
+    cut.server_learns_us = sim_below(sim, most_us);
+    cut.in_flight_arrives = sim_chance(sim, 50);
     if (sim->profile.may_time_out && sim_chance(sim, 30))
         cut.server_learns_us = TT_NEVER;
     return cut;
@@ -101,6 +103,8 @@ static void pick_profile(struct sim *dice, struct sim_profile *p)
         pick_tuning(dice, &p->client);
         pick_tuning(dice, &p->server);
     }
+    if (sim_chance(dice, 20)) /* KCP's clock of 32 bits wraps soon */
+        p->start_us = (UINT64_C(1) << 32) * TT_MS - sim_below(dice, 2 * TT_SECOND);
     pick_shape(dice, &p->shape);
     p->may_time_out = p->shape.kind == SIM_DATAGRAMS || sim_chance(dice, 40);
     if (p->may_time_out)
@@ -186,17 +190,22 @@ static void pick_talk(struct sim *sim, struct sim_client *c, uint64_t within_us)
     }
 }
 
+/* At some time within within_us, and with an argument below most_arg. */
+static void plan(struct sim *sim, uint64_t within_us, void (*run)(struct sim *sim, uint64_t arg),
+                 uint64_t most_arg)
+{
+    const uint64_t at_us = sim->now_us + sim_below(sim, within_us);
+    sim_at(sim, at_us, run, sim_below(sim, most_arg));
+}
+
 static void plan_terminations(struct sim *sim, uint64_t within_us)
 {
     for (uint64_t n = sim_below(sim, 12); n > 0; n--)
-        sim_at(sim, sim->now_us + sim_below(sim, within_us), sim_cut_randomly,
-               sim_below(sim, sim->profile.clients));
+        plan(sim, within_us, sim_cut_randomly, sim->profile.clients);
     for (uint64_t n = sim_below(sim, 3); n > 0; n--)
-        sim_at(sim, sim->now_us + sim_below(sim, within_us), redial,
-               sim_below(sim, sim->profile.clients));
+        plan(sim, within_us, redial, sim->profile.clients);
     if (sim_chance(sim, 20))
-        sim_at(sim, sim->now_us + sim_below(sim, within_us), sim_begin_outage,
-               sim_below(sim, 30 * TT_SECOND));
+        plan(sim, within_us, sim_begin_outage, 30 * TT_SECOND);
 }
 
 /* --- a run --- */

@@ -161,6 +161,7 @@ void sim_profile_default(struct sim_profile *p)
 {
     *p = (struct sim_profile){
         .clients = 1,
+        .start_us = TT_SECOND,
         .smux_version = 2,
         .shape = {.kind = SIM_BYTES,
                   .latency_us = 10 * TT_MS,
@@ -182,11 +183,11 @@ struct sim *sim_new(uint64_t seed, const struct sim_profile *profile)
         abort();
     sim->seed = seed;
     sim->dice = mix(seed + 1);
-    sim->now_us = TT_SECOND;
     if (profile)
         sim->profile = *profile;
     else
         sim_profile_default(&sim->profile);
+    sim->now_us = sim->profile.start_us;
     sim->alloc = (struct tt_alloc){.get = get, .put = put, .ctx = sim};
     tt_list_init(&sim->links);
     sim_server_start(sim);

@@ -227,6 +227,7 @@ void sim_server_stop(struct sim *sim);
 /* What a run is made with; sim_profile_default() fills it in. */
 struct sim_profile {
     unsigned clients;
+    uint64_t start_us; /* what the clock says at the beginning */
     uint8_t smux_version;
     struct tt_endpoint_tuning client, server;
     struct sim_shape shape;
