@@ -44,6 +44,18 @@ static void redial(struct session *s, struct tt_carrier *c)
     client_opens(&s->world, c);
 }
 
+/* Time passes: what was dropped for want of memory is sent again. */
+static void catch_up(struct session_world *w, struct tt_carrier *c, struct tt_carrier *far)
+{
+    for (unsigned i = 0; i < 10; i++) {
+        w->now_us += TT_SECOND;
+        (void)tt_endpoint_handle_timeout(&w->client, w->now_us);
+        tt_queue_packet_conn_handle_timeout(&w->server, w->now_us);
+        flush_dirty(w);
+        carry_all(w, c, far);
+    }
+}
+
 /* --- beginning --- */
 
 static void test_a_session_costs_little_before_anything_is_sent(void **state)
@@ -449,15 +461,67 @@ static void test_a_restarted_server_is_found_out_on_the_next_carrier(void **stat
     session_world_close(&s.world);
 }
 
-static void test_an_old_acknowledgement_of_another_carrier_is_no_loss(void **state)
+static void test_a_server_that_has_lost_the_session_is_found_out_on_a_new_carrier(void **state)
 {
     (void)state;
     struct session s;
     struct tt_carrier newer;
     open_session(&s);
+    redial(&s, &newer);
+    assert_int_equal(give_una(&s, &newer, s.world.client.kcp.send.una - 1), TT_E_LOST);
+    session_world_close(&s.world);
+}
+
+static void test_a_server_that_has_expired_the_session_is_found_out(void **state)
+{
+    (void)state;
+    struct session s;
+    struct tt_carrier c, far;
+    open_session(&s);
+    s.world.now_us += s.world.server.config.tuning.session_timeout_us;
+    tt_queue_packet_conn_handle_timeout(&s.world.server, s.world.now_us);
+    flush_dirty(&s.world);
+    tt_queue_packet_conn_close(&s.world.server, s.world.now_us,
+                               TT_CONTAINER_OF(s.far, struct tt_server_session, endpoint));
+    redial(&s, &c);
+    server_attaches(&s.world, &far);
+    write_bytes(s.stream, 1);
+    catch_up(&s.world, &c, &far); /* una and window go first, and begin no session */
+    assert_int_equal(s.world.client.error, TT_E_LOST);
+    session_world_close(&s.world);
+}
+
+/* What was under way on the older carrier comes late: it was made before what the newer one
+ * brought.
+ */
+static void test_a_late_acknowledgement_on_an_older_carrier_is_no_loss(void **state)
+{
+    (void)state;
+    struct session s;
+    struct tt_carrier newer;
+    open_session(&s);
+    const uint32_t una = s.world.client.kcp.send.una;
+    write_bytes(s.stream, 1);
+    lose_up(&s.world, &s.client);
     client_opens(&s.world, &newer);
-    assert_int_equal(give_una(&s, &newer, 0), TT_OK);
-    assert_int_equal(s.world.client.error, 0);
+    lose_up(&s.world, &newer);
+    assert_int_equal(give_una(&s, &newer, una + 1), TT_OK);
+    assert_int_equal(give_una(&s, &s.client, una), TT_OK);
+    session_world_close(&s.world);
+}
+
+static void test_what_was_known_when_a_carrier_opened_counts_and_not_what_is_known_now(void **state)
+{
+    (void)state;
+    struct session s;
+    struct tt_carrier newer;
+    open_session(&s);
+    const uint32_t una = s.world.client.kcp.send.una;
+    write_bytes(s.stream, 1);
+    lose_up(&s.world, &s.client);
+    client_opens(&s.world, &newer);
+    assert_int_equal(give_una(&s, &s.client, una + 1), TT_OK);
+    assert_int_equal(give_una(&s, &newer, una), TT_OK);
     session_world_close(&s.world);
 }
 
@@ -684,18 +748,6 @@ static void exchange(struct session_world *w, struct tt_carrier *c, struct tt_ca
     carry_all(w, c, far);
 }
 
-/* Time passes: what was dropped for want of memory is sent again. */
-static void catch_up(struct session_world *w, struct tt_carrier *c, struct tt_carrier *far)
-{
-    for (unsigned i = 0; i < 10; i++) {
-        w->now_us += TT_SECOND;
-        (void)tt_endpoint_handle_timeout(&w->client, w->now_us);
-        tt_queue_packet_conn_handle_timeout(&w->server, w->now_us);
-        flush_dirty(w);
-        carry_all(w, c, far);
-    }
-}
-
 static void test_every_refused_allocation_corrupts_nothing_and_leaks_nothing(void **state)
 {
     (void)state;
@@ -805,7 +857,11 @@ int main(void)
         cmocka_unit_test(test_what_smux_refuses_ends_the_session),
         cmocka_unit_test(test_a_server_that_has_lost_the_session_is_found_out),
         cmocka_unit_test(test_a_restarted_server_is_found_out_on_the_next_carrier),
-        cmocka_unit_test(test_an_old_acknowledgement_of_another_carrier_is_no_loss),
+        cmocka_unit_test(test_a_server_that_has_lost_the_session_is_found_out_on_a_new_carrier),
+        cmocka_unit_test(test_a_server_that_has_expired_the_session_is_found_out),
+        cmocka_unit_test(test_a_late_acknowledgement_on_an_older_carrier_is_no_loss),
+        cmocka_unit_test(
+            test_what_was_known_when_a_carrier_opened_counts_and_not_what_is_known_now),
         cmocka_unit_test(test_datagrams_out_of_order_are_no_loss),
         cmocka_unit_test(test_a_client_gives_up_at_its_time_limit_and_not_before),
         cmocka_unit_test(test_any_packet_puts_the_time_limit_off),
