@@ -477,7 +477,9 @@ static void test_a_server_that_has_expired_the_session_is_found_out(void **state
     (void)state;
     struct session s;
     struct tt_carrier c, far;
-    open_session(&s);
+    struct session_setup setup = usual_setup();
+    setup.server.session_timeout_us = 60 * TT_SECOND; /* the client waits longer */
+    open_session_with(&s, &setup);
     s.world.now_us += s.world.server.config.tuning.session_timeout_us;
     tt_queue_packet_conn_handle_timeout(&s.world.server, s.world.now_us);
     flush_dirty(&s.world);
