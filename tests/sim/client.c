@@ -106,15 +106,24 @@ static void receive(struct sim *sim, struct sim_client *c)
     }
 }
 
+static void lose_session(struct sim *sim, struct sim_client *c)
+{
+    sim_require(sim, sim->profile.may_be_lost, "the client's session timed out");
+    sim_note(sim, "client lost", c->number, 0);
+    sim->lost_at_client++;
+    sim_client_stop(sim, c);
+}
+
 static void handle_timeout(struct sim *sim, struct sim_client *c)
 {
     if (tt_endpoint_deadline(&c->endpoint) > sim->now_us)
         return;
     sim_note(sim, "client timeout", c->number, 0);
-    sim_require(sim, tt_endpoint_handle_timeout(&c->endpoint, sim->now_us) == TT_OK,
-                "the client's session timed out");
+    const int err = tt_endpoint_handle_timeout(&c->endpoint, sim->now_us);
     sim_check_client_deadline(sim, c);
     c->dirty = true;
+    if (err)
+        lose_session(sim, c);
 }
 
 static void flush(struct sim *sim, struct sim_client *c)
@@ -137,6 +146,8 @@ void sim_client_turn(struct sim *sim, struct sim_client *c)
     dial_if_due(sim, c);
     receive(sim, c);
     handle_timeout(sim, c);
+    if (!c->running)
+        return;
     if (sim_talk_turn(sim, &side)) {
         sim_require(sim, tt_endpoint_touched(&c->endpoint, sim->now_us) == TT_OK,
                     "the client's session ended");

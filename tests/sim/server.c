@@ -126,9 +126,23 @@ static void talk(struct sim *sim)
     }
 }
 
+static void lose_session(struct sim *sim, struct tt_server_session *s)
+{
+    sim_require(sim, s->endpoint.error == TT_E_TIMEOUT && sim->profile.may_be_lost,
+                "a session ended at the server");
+    struct sim_client *c = s->user;
+    sim_note(sim, "server lost", c->number, 0);
+    sim->lost_at_server++;
+    c->session = NULL;
+    tt_queue_packet_conn_close(&sim->server.conn, sim->now_us, s);
+}
+
 static void flush_session(struct sim *sim, struct tt_server_session *s)
 {
-    sim_require(sim, s->endpoint.error == 0, "a session ended at the server");
+    if (s->endpoint.error) {
+        lose_session(sim, s);
+        return;
+    }
     TT_LIST_FOR_EACH(node, &s->endpoint.carriers)
     {
         struct tt_carrier *carrier = TT_CONTAINER_OF(node, struct tt_carrier, node);

@@ -233,6 +233,7 @@ struct sim_profile {
     struct sim_shape shape;
     size_t pool_bytes;           /* of each end */
     uint64_t stall_us;           /* no progress for so long on a working connection is a failure */
+    bool may_be_lost;            /* sessions may reach their time limits */
     bool may_time_out;           /* segments may be sent again for other reasons than cuts */
     uint64_t refused_alloc;      /* from the start of the talks on, counted from 1; 0: none */
     uint64_t refused_alloc_step; /* and then every so many; 0: no other */
@@ -264,6 +265,7 @@ struct sim {
     uint32_t next_link;
     uint64_t outage_until_us; /* dials are refused before it */
     uint64_t cuts;
+    unsigned lost_at_client, lost_at_server; /* sessions that reached their time limits */
     struct sim_event events[SIM_MAX_EVENTS];
     unsigned event_count;
     uint64_t digest; /* of all that was delivered and scheduled */

@@ -209,6 +209,29 @@ static void test_an_outage_costs_no_more_than_the_dials(void **state)
     end_story(sim);
 }
 
+static void test_both_ends_give_up_at_their_time_limits_and_free_all(void **state)
+{
+    (void)state;
+    for (uint64_t seed = first_seed(); seed < first_seed() + 20; seed++) {
+        struct sim_profile p = usual();
+        p.may_be_lost = true;
+        p.may_time_out = true; /* the server goes on sending to a ghost */
+        struct sim *sim = sim_new(seed, &p);
+        add_echo(sim, 10u << 20, 10u << 20);
+        sim_run_until(sim, sim->now_us + 100 * TT_MS);
+        cut_unseen_by_server(sim, 0);
+        sim_begin_outage(sim, 700 * TT_SECOND);
+        sim_run_until(sim, sim->now_us + 590 * TT_SECOND);
+        assert_int_equal(sim->lost_at_client + sim->lost_at_server, 0);
+        sim_run_until(sim, sim->now_us + 20 * TT_SECOND);
+        assert_int_equal(sim->lost_at_client, 1);
+        assert_int_equal(sim->lost_at_server, 1);
+        assert_int_equal(sim->server.slabs.live_bytes, 0);
+        sim_check_nothing_left(sim);
+        sim_free(sim);
+    }
+}
+
 /* --- doing nothing --- */
 
 static void test_an_idle_session_wakes_for_keepalives_alone(void **state)
@@ -437,6 +460,7 @@ int main(void)
         cmocka_unit_test(test_a_new_connection_beside_the_old_one_takes_over),
         cmocka_unit_test(test_a_session_outlives_nine_minutes_without_a_network),
         cmocka_unit_test(test_an_outage_costs_no_more_than_the_dials),
+        cmocka_unit_test(test_both_ends_give_up_at_their_time_limits_and_free_all),
         cmocka_unit_test(test_an_idle_session_wakes_for_keepalives_alone),
         cmocka_unit_test(test_an_idle_session_holds_neither_slabs_nor_rings),
         cmocka_unit_test(test_each_end_can_end_first),
