@@ -151,7 +151,7 @@ struct sim_link *sim_link_new(struct sim *sim, struct sim_client *client)
     return l;
 }
 
-static void kill(struct sim_pipe *pipe, bool in_flight_arrives)
+static void kill_pipe(struct sim_pipe *pipe, bool in_flight_arrives)
 {
     pipe->dead = true;
     if (in_flight_arrives)
@@ -167,8 +167,8 @@ void sim_link_cut(struct sim *sim, struct sim_link *link, struct sim_cut cut)
         return;
     link->cut = true;
     sim->cuts++;
-    kill(&link->up, cut.in_flight_arrives);
-    kill(&link->down, cut.in_flight_arrives);
+    kill_pipe(&link->up, cut.in_flight_arrives);
+    kill_pipe(&link->down, cut.in_flight_arrives);
     link->accept_us = TT_NEVER;
     if (link->at_client.open)
         link->at_client.learns_us = tt_deadline_after(sim->now_us, cut.client_learns_us);

@@ -274,3 +274,36 @@ size_t read_bytes(struct tt_smux_stream *s, bool *ended)
     *ended = err == TT_E_END;
     return total;
 }
+
+void catch_up(struct session_world *w, struct tt_carrier *c, struct tt_carrier *far)
+{
+    for (unsigned i = 0; i < 10; i++) {
+        w->now_us += TT_SECOND;
+        (void)tt_endpoint_handle_timeout(&w->client, w->now_us);
+        tt_queue_packet_conn_handle_timeout(&w->server, w->now_us);
+        flush_dirty(w);
+        carry_all(w, c, far);
+    }
+}
+
+void open_pair_with(struct session_pair *s, const struct session_setup *setup)
+{
+    session_world_open(&s->world, setup);
+    client_opens(&s->world, &s->client);
+    server_attaches(&s->world, &s->server);
+    s->stream = client_stream(&s->world, 10);
+    carry_all(&s->world, &s->client, &s->server);
+    s->far = &accept_session(&s->world)->endpoint;
+    assert_int_equal(tt_smux_accept(&s->far->smux, &s->far_stream), TT_OK);
+}
+
+void open_pair(struct session_pair *s)
+{
+    open_pair_with(s, NULL);
+}
+
+void redial(struct session_pair *s, struct tt_carrier *c)
+{
+    tt_endpoint_carrier_close(&s->world.client, s->world.now_us, &s->client);
+    client_opens(&s->world, c);
+}

@@ -97,4 +97,24 @@ void write_bytes(struct tt_smux_stream *s, size_t len);
 /* Reads all that is there and says how much; *ended: whether the end came behind it. */
 size_t read_bytes(struct tt_smux_stream *s, bool *ended);
 
+/* Time passes: what was dropped for want of memory, or lost, is sent again. */
+void catch_up(struct session_world *w, struct tt_carrier *c, struct tt_carrier *far);
+
+/* --- a session that has begun --- */
+
+/* A client's session with one carrier, begun by its first stream and accepted at the server. */
+struct session_pair {
+    struct session_world world;
+    struct tt_carrier client, server;
+    struct tt_endpoint *far; /* the server's end */
+    struct tt_smux_stream *stream, *far_stream;
+};
+
+/* setup: as for session_world_open. Close its world afterwards. */
+void open_pair_with(struct session_pair *s, const struct session_setup *setup);
+void open_pair(struct session_pair *s);
+
+/* The connection ends at the client, which dials again; the server has not heard of it yet. */
+void redial(struct session_pair *s, struct tt_carrier *c);
+
 #endif
