@@ -111,9 +111,10 @@ static int check_complete(const struct copying *c)
 
 static int echo(int conn)
 {
-    struct copying c = {.conn = conn};
+    static struct copying c; /* the sender may outlive this function */
     pthread_t sender;
 
+    c.conn = conn;
     if (pthread_create(&sender, NULL, send_input, &c))
         return fail("start a thread", "no resources");
     int status = receive_output(&c);

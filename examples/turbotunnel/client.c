@@ -116,9 +116,10 @@ static int check_complete(const struct copying *c)
 
 static int echo(struct tt_session *session, struct tt_stream *stream)
 {
-    struct copying c = {.stream = stream};
+    static struct copying c; /* the sender may outlive this function */
     pthread_t sender;
 
+    c.stream = stream;
     if (pthread_create(&sender, NULL, send_input, &c))
         return fail("start a thread", "no resources");
     int status = receive_output(&c, session);
