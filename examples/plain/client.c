@@ -220,6 +220,8 @@ int main(int argc, char **argv)
     if (conn < 0)
         return 1;
     const int status = echo(conn);
+    if (status)
+        exit(status); /* the other thread may still use the connection */
     close(conn);
     return status;
 }
