@@ -297,6 +297,7 @@ static void test_when_the_newest_goes_the_one_before_it_is_used_again(void **sta
     struct tt_carrier newer;
     open_session(&s);
     server_attaches(&s.world, &newer);
+    flush_dirty(&s.world);
     tt_queue_packet_conn_detach(&s.world.server, s.world.now_us, &newer);
     assert_int_equal(newer.role, TT_CARRIER_GONE);
     assert_int_equal(s.server.role, TT_CARRIER_ACTIVE);
@@ -371,6 +372,11 @@ static void test_a_packet_puts_expiry_off(void **state)
     open_session(&s);
     const uint64_t due_us = s.world.now_us + q->config.tuning.session_timeout_us;
     s.world.now_us += 5 * TT_SECOND;
+    write_bytes(s.stream, 1);
+    carry_up(&s.world, &s.client, &s.server);
+    flush_dirty(&s.world);
+    assert_int_equal(s.accepted->remote.used_us, s.world.now_us);
+    s.world.now_us += TT_SECOND;
     write_bytes(s.stream, 1);
     carry_up(&s.world, &s.client, &s.server);
     /* Even when nobody has looked at the session since. */
@@ -477,6 +483,11 @@ static void test_a_closed_session_still_acknowledges_for_a_while(void **state)
     tt_queue_packet_conn_handle_timeout(q, s.world.now_us);
     assert_int_equal(q->sessions, 0);
     assert_int_equal(again.role, TT_CARRIER_GONE);
+
+    /* And then its ID is forgotten. */
+    server_attaches(&s.world, &again);
+    first_packet(&s.world, &again, WORLD_CONV, 0);
+    assert_int_equal(q->stats.sessions_begun, 2);
     session_world_close(&s.world);
 }
 
@@ -506,6 +517,59 @@ static void test_what_has_something_to_say_is_listed_once_a_turn(void **state)
     tt_queue_packet_conn_touched(&s.world.server, s.world.now_us, s.accepted);
     assert_int_equal(flush_dirty(&s.world), 1);
     assert_int_equal(flush_dirty(&s.world), 0);
+    session_world_close(&s.world);
+}
+
+static void test_a_packet_and_the_application_each_put_a_session_on_the_list(void **state)
+{
+    (void)state;
+    struct session s;
+    open_session(&s);
+    write_bytes(s.stream, 1);
+    carry_up(&s.world, &s.client, &s.server);
+    assert_int_equal(flush_dirty(&s.world), 1);
+    tt_queue_packet_conn_touched(&s.world.server, s.world.now_us, s.accepted);
+    assert_int_equal(flush_dirty(&s.world), 1);
+    tt_queue_packet_conn_close(&s.world.server, s.world.now_us, s.accepted);
+    assert_int_equal(flush_dirty(&s.world), 1);
+    session_world_close(&s.world);
+}
+
+static void test_a_closed_session_is_no_business_of_its_application_any_more(void **state)
+{
+    (void)state;
+    struct session s;
+    open_session(&s);
+    s.accepted->user = &s;
+    tt_queue_packet_conn_close(&s.world.server, s.world.now_us, s.accepted);
+    assert_int_equal(s.accepted->state, TT_SERVER_SESSION_CLOSED);
+    assert_null(s.accepted->user);
+    assert_true(s.accepted->endpoint.closing);
+    session_world_close(&s.world);
+}
+
+/* What smux did not take while the application was slow moves up when it has read. */
+static void test_after_the_application_has_read_more_moves_up(void **state)
+{
+    (void)state;
+    struct session s;
+    struct session_setup setup = usual_setup();
+    struct tt_smux_stream *stream;
+    bool ended;
+    setup.server.accept_backlog = 1;
+    session_world_open(&s.world, &setup);
+    client_opens(&s.world, &s.client);
+    server_attaches(&s.world, &s.server);
+    client_stream(&s.world, 10);
+    client_stream(&s.world, 20);
+    carry_all(&s.world, &s.client, &s.server);
+    s.accepted = accept_session(&s.world);
+    struct tt_smux *smux = &s.accepted->endpoint.smux;
+    assert_int_equal(tt_smux_accept(smux, &stream), TT_OK);
+    assert_int_equal(tt_smux_accept(smux, &stream), TT_E_AGAIN);
+    tt_queue_packet_conn_touched(&s.world.server, s.world.now_us, s.accepted);
+    assert_int_equal(tt_smux_accept(smux, &stream), TT_OK);
+    assert_int_equal(read_bytes(stream, &ended), 20);
     session_world_close(&s.world);
 }
 
@@ -565,6 +629,9 @@ int main(void)
         cmocka_unit_test(test_a_closed_session_still_acknowledges_for_a_while),
         cmocka_unit_test(test_no_new_session_comes_of_a_closed_one_in_the_middle),
         cmocka_unit_test(test_what_has_something_to_say_is_listed_once_a_turn),
+        cmocka_unit_test(test_a_packet_and_the_application_each_put_a_session_on_the_list),
+        cmocka_unit_test(test_a_closed_session_is_no_business_of_its_application_any_more),
+        cmocka_unit_test(test_after_the_application_has_read_more_moves_up),
         cmocka_unit_test(test_dispose_frees_sessions_of_every_kind),
         cmocka_unit_test(test_a_server_without_room_for_a_session_is_refused),
     };

@@ -72,6 +72,50 @@ static void test_at_most_16_segments_leave_before_the_first_ack_after_a_redial(v
     session_world_close(&s.world);
 }
 
+/* How many segments leave on a carrier that follows another, before the first ack. */
+static uint32_t segments_at_once(struct session_pair *s, struct tt_carrier *c)
+{
+    tt_endpoint_carrier_close(&s->world.client, s->world.now_us, c);
+    client_opens(&s->world, c);
+    lose_up(&s->world, c);
+    return c->path.flying.count;
+}
+
+static void test_after_fruitless_carriers_less_leaves_at_once(void **state)
+{
+    (void)state;
+    static const uint32_t expected[] = {16, 8, 4, 2, 1, 1};
+    struct session_pair s;
+    open_pair(&s);
+    write_bytes(s.stream, 100000);
+    for (size_t i = 0; i < ARRAY_LEN(expected); i++)
+        assert_int_equal(segments_at_once(&s, &s.client), expected[i]);
+    session_world_close(&s.world);
+}
+
+static void test_after_a_useful_carrier_more_leaves_at_once_again(void **state)
+{
+    (void)state;
+    static const uint32_t expected[] = {2, 4, 8, 16, 16};
+    struct session_pair s;
+    open_pair(&s);
+    write_bytes(s.stream, 100000);
+    for (unsigned i = 0; i < 6; i++)
+        segments_at_once(&s, &s.client);
+    tt_endpoint_carrier_close(&s.world.client, s.world.now_us, &s.client);
+    assert_int_equal(s.world.client.allowance, 1);
+    for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
+        tt_queue_packet_conn_detach(&s.world.server, s.world.now_us, &s.server);
+        server_attaches(&s.world, &s.server);
+        client_opens(&s.world, &s.client);
+        write_bytes(s.stream, 1000);
+        carry_all(&s.world, &s.client, &s.server);
+        tt_endpoint_carrier_close(&s.world.client, s.world.now_us, &s.client);
+        assert_int_equal(s.world.client.allowance, expected[i]);
+    }
+    session_world_close(&s.world);
+}
+
 /* The server gets all but the second of the client's packets. */
 static void lose_the_second(struct session_pair *s)
 {
@@ -272,6 +316,7 @@ static void test_progress_is_a_new_byte_delivered_or_acknowledged(void **state)
     assert_false(tt_carrier_progressed(&c));
     carry_down(&s.world, &far, &c);
     assert_true(tt_carrier_progressed(&c));
+    assert_int_equal(c.received_bytes, far.taken_bytes);
     tt_endpoint_carrier_close(&s.world.client, s.world.now_us, &c);
     assert_false(tt_carrier_progressed(&c)); /* ask before closing */
     session_world_close(&s.world);
@@ -283,6 +328,8 @@ int main(void)
         cmocka_unit_test(test_what_flew_on_a_dead_carrier_is_sent_again_at_once),
         cmocka_unit_test(test_the_oldest_is_sent_again_first),
         cmocka_unit_test(test_at_most_16_segments_leave_before_the_first_ack_after_a_redial),
+        cmocka_unit_test(test_after_fruitless_carriers_less_leaves_at_once),
+        cmocka_unit_test(test_after_a_useful_carrier_more_leaves_at_once_again),
         cmocka_unit_test(test_a_new_carrier_brings_every_ack_that_may_have_been_lost),
         cmocka_unit_test(test_acks_that_are_repeated_save_what_had_arrived),
         cmocka_unit_test(test_a_repeated_ack_gives_no_round_trip_time),

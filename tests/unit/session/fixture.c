@@ -111,29 +111,52 @@ int pull_down(struct session_world *w, struct tt_carrier *c)
     return keep_packet(w, err, len);
 }
 
-static uint8_t *copy_of(struct tt_span packet)
+/* Where a packet lies while it is handed in. */
+struct delivery {
+    struct tt_span packet;
+    struct tt_slab *slab; /* or NULL: in memory of its own */
+    uint8_t *copy;
+};
+
+static struct delivery deliver(struct session_world *w, struct tt_span packet)
 {
-    uint8_t *copy = malloc(packet.len ? packet.len : 1);
-    if (!copy)
+    struct delivery d = {.slab = NULL};
+    if (w->given++ % 2 == 1 && packet.len <= tt_slab_capacity(TT_SLAB_MEDIUM))
+        d.slab = tt_slab_get(&w->slabs, TT_SLAB_MEDIUM);
+    if (d.slab)
+        d.slab->transient = true;
+    else
+        d.copy = malloc(packet.len ? packet.len : 1);
+    uint8_t *at = d.slab ? d.slab->data : d.copy;
+    if (!at)
         abort();
     if (packet.len)
-        memcpy(copy, packet.ptr, packet.len);
-    return copy;
+        memcpy(at, packet.ptr, packet.len);
+    d.packet = tt_span_of(at, packet.len);
+    return d;
+}
+
+static void end_delivery(const struct delivery *d)
+{
+    if (d->slab)
+        memset(d->slab->data, 0xee, d->packet.len);
+    tt_slab_unref(d->slab);
+    free(d->copy);
 }
 
 int give_client(struct session_world *w, struct tt_carrier *c, struct tt_span packet)
 {
-    uint8_t *copy = copy_of(packet);
-    int err = tt_endpoint_receive(&w->client, w->now_us, c, tt_span_of(copy, packet.len), NULL);
-    free(copy);
+    const struct delivery d = deliver(w, packet);
+    int err = tt_endpoint_receive(&w->client, w->now_us, c, d.packet, d.slab);
+    end_delivery(&d);
     return err;
 }
 
 void give_server(struct session_world *w, struct tt_carrier *c, struct tt_span packet)
 {
-    uint8_t *copy = copy_of(packet);
-    tt_queue_packet_conn_incoming(&w->server, w->now_us, c, tt_span_of(copy, packet.len), NULL);
-    free(copy);
+    const struct delivery d = deliver(w, packet);
+    tt_queue_packet_conn_incoming(&w->server, w->now_us, c, d.packet, d.slab);
+    end_delivery(&d);
 }
 
 void carry_up(struct session_world *w, struct tt_carrier *from, struct tt_carrier *to)

@@ -27,6 +27,7 @@ struct session_world {
     uint64_t now_us;
     uint8_t packet[WORLD_PACKET]; /* the last one pulled */
     uint32_t packet_len;
+    unsigned given; /* packets handed in */
 };
 
 struct session_setup {
@@ -57,7 +58,9 @@ void server_attaches(struct session_world *w, struct tt_carrier *c);
 int pull_up(struct session_world *w, struct tt_carrier *c);
 int pull_down(struct session_world *w, struct tt_carrier *c);
 
-/* A packet comes in, in memory of exactly its size that is gone afterwards. */
+/* A packet comes in: by turns in memory of exactly its size that is gone afterwards, and in a slab
+ * that is read over afterwards.
+ */
 int give_client(struct session_world *w, struct tt_carrier *c, struct tt_span packet);
 void give_server(struct session_world *w, struct tt_carrier *c, struct tt_span packet);
 
