@@ -39,11 +39,13 @@ static inline void tt_span_skip(struct tt_span *s, size_t n)
 #define TT_LE32(v) __builtin_bswap32(v)
 #define TT_LE64(v) __builtin_bswap64(v)
 #define TT_BE16(v) (v)
+#define TT_BE32(v) (v)
 #else
 #define TT_LE16(v) (v)
 #define TT_LE32(v) (v)
 #define TT_LE64(v) (v)
 #define TT_BE16(v) __builtin_bswap16(v)
+#define TT_BE32(v) __builtin_bswap32(v)
 #endif
 
 static inline uint16_t tt_get_be16(const uint8_t *p)
@@ -51,6 +53,13 @@ static inline uint16_t tt_get_be16(const uint8_t *p)
     uint16_t v;
     memcpy(&v, p, sizeof v);
     return TT_BE16(v);
+}
+
+static inline uint32_t tt_get_be32(const uint8_t *p)
+{
+    uint32_t v;
+    memcpy(&v, p, sizeof v);
+    return TT_BE32(v);
 }
 
 static inline uint16_t tt_get_le16(const uint8_t *p)
@@ -77,6 +86,12 @@ static inline uint64_t tt_get_le64(const uint8_t *p)
 static inline void tt_put_be16(uint8_t *p, uint16_t v)
 {
     v = TT_BE16(v);
+    memcpy(p, &v, sizeof v);
+}
+
+static inline void tt_put_be32(uint8_t *p, uint32_t v)
+{
+    v = TT_BE32(v);
     memcpy(p, &v, sizeof v);
 }
 
@@ -129,6 +144,12 @@ static inline uint16_t tt_read_be16(struct tt_reader *r)
 {
     const uint8_t *p = tt_read_bytes(r, 2);
     return p ? tt_get_be16(p) : 0;
+}
+
+static inline uint32_t tt_read_be32(struct tt_reader *r)
+{
+    const uint8_t *p = tt_read_bytes(r, 4);
+    return p ? tt_get_be32(p) : 0;
 }
 
 static inline uint16_t tt_read_le16(struct tt_reader *r)
