@@ -5,13 +5,18 @@
 #include <turbotunnel/error.h>
 
 #include "test.h"
+#include "vector_file.h"
 
 /* --- native.md section 1, once more --- */
 
 static const struct {
+    const char *name;
     unsigned type;
     size_t len; /* with all of its fields */
-} types[] = {{0x01, 10}, {0x02, 9}, {0x03, 9}, {0x04, 2}, {0x05, 6}, {0x06, 7}};
+} types[] = {
+    {"hello", 0x01, 10}, {"ping", 0x02, 9},  {"pong", 0x03, 9},
+    {"close", 0x04, 2},  {"state", 0x05, 6}, {"limit", 0x06, 7},
+};
 
 #define FIELD(type, name, member, at, width)                                                       \
     {                                                                                              \
@@ -261,6 +266,92 @@ static void test_eleven_bytes_are_a_control_packet_and_twelve_are_not(void **sta
     assert_false(tt_is_control(SIZE_MAX));
 }
 
+/* --- the vectors --- */
+
+struct vector {
+    struct tt_span packet;
+    size_t rest;
+    int err;
+    struct tt_control c;
+    size_t checked; /* bytes of the packet that a line spoke of */
+};
+
+static int meant(const struct vector_file *v, unsigned *type)
+{
+    *type = 0;
+    for (size_t i = 0; i < ARRAY_LEN(types); i++)
+        if (vector_value_is(v, types[i].name))
+            *type = types[i].type;
+    if (*type != 0)
+        return TT_OK;
+    if (vector_value_is(v, "ignored"))
+        return TT_E_AGAIN;
+    if (!vector_value_is(v, "ends"))
+        fail_msg("%s:%u: no such meaning", v->name, v->line);
+    return TT_E_PROTO;
+}
+
+static void check_meaning(struct vector *of, const struct vector_file *v)
+{
+    unsigned type;
+    const int wanted = meant(v, &type);
+    of->err = tt_control_read(&of->c, of->packet);
+    if (of->err != wanted || (of->err == TT_OK && (unsigned)of->c.type != type))
+        fail_msg("%s:%u: got %s", v->name, v->line, tt_error_name(of->err));
+    if (of->err == TT_OK)
+        check_written(&of->c, of->packet.ptr, of->packet.len - of->rest);
+    of->checked = of->err == TT_OK ? 1 : of->packet.len;
+}
+
+static void check_line(struct vector *of, struct vector_file *v)
+{
+    if (of->err != TT_OK)
+        fail_msg("%s:%u: there is nothing to be read", v->name, v->line);
+    if (vector_key_is(v, "token") && has_token(of->c.type)) {
+        const struct tt_span token = vector_bytes(v);
+        assert_int_equal(token.len, sizeof(of->c.token));
+        assert_memory_equal(of->c.token, token.ptr, token.len);
+        of->checked += token.len;
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+        if (fields[i].type != (unsigned)of->c.type || !vector_key_is(v, fields[i].name))
+            continue;
+        if (number_in(&of->c, &fields[i]) != vector_number(v))
+            fail_msg("%s:%u: got %u", v->name, v->line, number_in(&of->c, &fields[i]));
+        of->checked += fields[i].width;
+        return;
+    }
+    fail_msg("%s:%u: no such field", v->name, v->line);
+}
+
+static void test_the_vectors_are_read_and_written(void **state)
+{
+    (void)state;
+    struct vector_file v;
+    struct vector of = {.rest = 0};
+    size_t packets = 0;
+    vector_file_open(&v, "control/control.txt");
+    while (vector_file_next(&v)) {
+        if (vector_key_is(&v, "case")) {
+            assert_int_equal(of.checked + of.rest, of.packet.len);
+            of = (struct vector){.rest = 0};
+        } else if (vector_key_is(&v, "packet")) {
+            of.packet = vector_bytes(&v);
+            packets++;
+        } else if (vector_key_is(&v, "rest")) {
+            of.rest = (size_t)vector_number(&v);
+        } else if (vector_key_is(&v, "means")) {
+            check_meaning(&of, &v);
+        } else {
+            check_line(&of, &v);
+        }
+    }
+    assert_int_equal(of.checked + of.rest, of.packet.len);
+    vector_file_close(&v);
+    assert_int_equal(packets, 36);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -270,6 +361,7 @@ int main(void)
         cmocka_unit_test(test_bytes_behind_the_fields_change_nothing),
         cmocka_unit_test(test_an_empty_packet_needs_no_memory),
         cmocka_unit_test(test_eleven_bytes_are_a_control_packet_and_twelve_are_not),
+        cmocka_unit_test(test_the_vectors_are_read_and_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
