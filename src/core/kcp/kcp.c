@@ -110,14 +110,26 @@ int tt_kcp_send_bytes(struct tt_kcp *k, const uint8_t *data, uint32_t len, struc
     return tt_kcp_send_push(&k->send, data, len, slab);
 }
 
+/* That may fly on the path, by its allowance and by its limit in bytes. */
+static uint32_t most_segments(const struct tt_kcp_send *s, const struct tt_kcp_path *path)
+{
+    if (path->max_flying_bytes == UINT64_MAX)
+        return path->allowance;
+    if (path->flying_bytes >= path->max_flying_bytes)
+        return 0;
+    const uint64_t more = (path->max_flying_bytes - path->flying_bytes + s->mss - 1) / s->mss;
+    return (uint32_t)tt_min_u64(path->allowance, path->flying.count + more);
+}
+
 uint32_t tt_kcp_appetite(const struct tt_kcp *k, const struct tt_kcp_path *path)
 {
     const struct tt_kcp_send *s = &k->send;
     const uint32_t room = tt_kcp_send_room(s);
     const uint32_t waiting = s->end - s->nxt;
-    if (path->flying.count + s->lost.count + waiting >= path->allowance || waiting >= room)
+    const uint32_t most = most_segments(s, path);
+    if (path->flying.count + s->lost.count + waiting >= most || waiting >= room)
         return 0;
-    const uint32_t allowed = path->allowance - path->flying.count - s->lost.count - waiting;
+    const uint32_t allowed = most - path->flying.count - s->lost.count - waiting;
     return room - waiting < allowed ? room - waiting : allowed;
 }
 
@@ -208,8 +220,10 @@ int tt_kcp_next_packet(struct tt_kcp *k, uint64_t now_us, struct tt_kcp_path *pa
         return TT_E_AGAIN;
     }
     p.wnd = tt_kcp_receive_wnd(&k->receive);
-    add_acks(k, &p);
-    add_probes(k, &p);
+    if (!path->leaves_acks) {
+        add_acks(k, &p);
+        add_probes(k, &p);
+    }
     add_data(k, &p, path, now_us);
     review_probe(k, now_us);
     *len = p.len;
@@ -221,8 +235,9 @@ int tt_kcp_next_packet(struct tt_kcp *k, uint64_t now_us, struct tt_kcp_path *pa
 
 bool tt_kcp_wants_send(const struct tt_kcp *k, const struct tt_kcp_path *path)
 {
-    return tt_kcp_receive_owes_ack(&k->receive) || k->ask || k->tell ||
-           tt_kcp_send_ready(&k->send, path);
+    if (!path->leaves_acks && (tt_kcp_receive_owes_ack(&k->receive) || k->ask || k->tell))
+        return true;
+    return tt_kcp_send_ready(&k->send, path);
 }
 
 bool tt_kcp_all_acked(const struct tt_kcp *k)
@@ -349,12 +364,43 @@ void tt_kcp_path_open(struct tt_kcp *k, struct tt_kcp_path *path, uint64_t now_u
                       uint32_t allowance, uint32_t acks)
 {
     tt_kcp_send_path_open(&k->send, path, now_us, ordered, allowance);
-    if (k->receive.nxt != 0 || k->receive.held_ahead > 0 || k->send.una != 0) {
-        k->tell = true;
-        tt_kcp_receive_owe_all(&k->receive, acks);
-    }
+    tt_kcp_repeat_acks(k, acks);
     if (window_is_shut(k))
         k->ask = true;
+}
+
+void tt_kcp_repeat_acks(struct tt_kcp *k, uint32_t most)
+{
+    if (k->receive.nxt == 0 && k->receive.held_ahead == 0 && k->send.una == 0)
+        return; /* the conversation has not begun */
+    k->tell = true;
+    tt_kcp_receive_owe_all(&k->receive, most);
+}
+
+void tt_kcp_ask_window(struct tt_kcp *k)
+{
+    k->ask = true;
+}
+
+void tt_kcp_path_trust(struct tt_kcp_path *path)
+{
+    path->reliable = path->ordered;
+    path->allowance = TT_KCP_UNLIMITED;
+}
+
+void tt_kcp_path_sample(struct tt_kcp *k, struct tt_kcp_path *path, uint64_t sample_us)
+{
+    tt_rtt_sample(&path->rtt, &k->send.rtt_config, sample_us);
+}
+
+void tt_kcp_path_give_up(struct tt_kcp *k, struct tt_kcp_path *path)
+{
+    tt_kcp_send_path_give_up(&k->send, path);
+}
+
+void tt_kcp_path_discarded(struct tt_kcp *k, struct tt_kcp_path *path, uint32_t tx)
+{
+    tt_kcp_send_path_discarded(&k->send, path, tx);
 }
 
 void tt_kcp_path_close(struct tt_kcp *k, struct tt_kcp_path *path)

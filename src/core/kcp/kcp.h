@@ -151,6 +151,31 @@ void tt_kcp_path_open(struct tt_kcp *k, struct tt_kcp_path *path, uint64_t now_u
 /* The carrier is gone; all that was last sent on it is sent again at once, on any other. */
 void tt_kcp_path_close(struct tt_kcp *k, struct tt_kcp_path *path);
 
+/* What flew on the path is sent again at once, on any path; it may still be used. */
+void tt_kcp_path_give_up(struct tt_kcp *k, struct tt_kcp_path *path);
+
+/* From now on the peer is known to discard nothing that this path delivers: if it keeps the order,
+ * nothing is sent again but what flew when it died or was given up, and what
+ * tt_kcp_path_discarded names. R-17's allowance is over.
+ */
+void tt_kcp_path_trust(struct tt_kcp_path *path);
+
+/* What left before transmission `tx` (path->next_tx at that time) is known to have been delivered:
+ * what of it still flies was discarded by the peer, and is sent again (R-12).
+ */
+void tt_kcp_path_discarded(struct tt_kcp *k, struct tt_kcp_path *path, uint32_t tx);
+
+/* A round-trip time that was measured otherwise than by an ack. */
+void tt_kcp_path_sample(struct tt_kcp *k, struct tt_kcp_path *path, uint64_t sample_us);
+
+/* Acks may have been lost with a path: una, window and an ACK for each segment held out of order,
+ * the oldest `most`, are due again (R-13).
+ */
+void tt_kcp_repeat_acks(struct tt_kcp *k, uint32_t most);
+
+/* A WASK is due: a peer that lives answers with its window. */
+void tt_kcp_ask_window(struct tt_kcp *k);
+
 /* --- time --- */
 
 /* When tt_kcp_handle_timeout must be called, TT_NEVER, or 0: at once. After that call it lies in

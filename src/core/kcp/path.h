@@ -31,7 +31,12 @@ struct tt_kcp_path {
     bool any_acked;       /* acked_tx has a meaning */
     uint32_t allowance;   /* most segments that may fly on it; grows as acks come */
     uint32_t backoff;     /* timeouts in a row */
-    bool ordered;         /* the carrier keeps the order: a hole is a loss, not a delay */
+    uint64_t max_flying_bytes; /* the same in bytes */
+    uint64_t arrivals;         /* segments sent here and acknowledged while they counted as here */
+    uint64_t arrived_bytes;    /* of those */
+    bool ordered;              /* the carrier keeps the order: a hole is a loss, not a delay */
+    bool reliable;    /* and the peer discards nothing: no timer, no guess by the order */
+    bool leaves_acks; /* acks are to leave on another path */
 };
 
 #endif

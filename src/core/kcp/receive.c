@@ -155,6 +155,7 @@ static void store(struct tt_kcp_receive *r, struct tt_kcp_in *in, uint8_t frg, u
     in->ts = ts;
     in->len = (uint16_t)len;
     r->held_ahead++;
+    r->brought++;
 }
 
 static void insert(struct tt_kcp_receive *r, uint32_t sn, uint32_t ts, uint8_t frg,
@@ -211,6 +212,15 @@ static void move_edge(struct tt_kcp_receive *r)
         r->edge = r->read + r->window;
 }
 
+/* Nothing is held, so an idle end holds no slab either. */
+static void release_compact(struct tt_kcp_receive *r)
+{
+    if (r->read != r->top)
+        return;
+    tt_slab_unref(r->compact);
+    r->compact = NULL;
+}
+
 struct tt_slab *tt_kcp_receive_take(struct tt_kcp_receive *r)
 {
     struct tt_kcp_in *in = tt_kcp_receive_at(r, r->read);
@@ -222,6 +232,7 @@ struct tt_slab *tt_kcp_receive_take(struct tt_kcp_receive *r)
     r->taken_bytes += in->len;
     r->read++;
     move_edge(r);
+    release_compact(r);
     return slab;
 }
 
@@ -267,10 +278,7 @@ int tt_kcp_receive_settle(struct tt_kcp_receive *r)
         }
     }
     r->settled = r->nxt;
-    if (r->read == r->top) { /* nothing is held, so an idle end holds no slab either */
-        tt_slab_unref(r->compact);
-        r->compact = NULL;
-    }
+    release_compact(r);
     return err;
 }
 

@@ -53,6 +53,7 @@ struct tt_kcp_receive {
     uint32_t window;         /* segments, now */
     uint32_t window_max;     /* segments, configured */
     uint32_t held_ahead;     /* out of order */
+    uint64_t brought;        /* segments that were new when they came */
     uint64_t delivered;      /* segments ever put in order */
     uint64_t taken_bytes;    /* of segments that were taken */
     struct tt_slab *compact; /* out-of-order segments are copied here */

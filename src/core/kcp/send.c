@@ -166,9 +166,14 @@ uint32_t tt_kcp_send_room(const struct tt_kcp_send *s)
     return in_flight < window ? window - in_flight : 0;
 }
 
+static bool path_is_full(const struct tt_kcp_path *path)
+{
+    return path->flying.count >= path->allowance || path->flying_bytes >= path->max_flying_bytes;
+}
+
 bool tt_kcp_send_ready(const struct tt_kcp_send *s, const struct tt_kcp_path *path)
 {
-    if (path->flying.count >= path->allowance)
+    if (path_is_full(path))
         return false;
     return s->lost.count > 0 || (s->nxt != s->end && tt_kcp_send_room(s) > 0);
 }
@@ -219,6 +224,8 @@ static void note_arrival(struct tt_kcp_path *path, const struct tt_kcp_out *out,
     }
     path->progress_us = now_us;
     path->backoff = 0;
+    path->arrivals++;
+    path->arrived_bytes += out->len;
     if (path->allowance != UNLIMITED)
         path->allowance = path->allowance < UINT16_MAX ? path->allowance + 2 : UNLIMITED;
 }
@@ -307,7 +314,7 @@ static void lose(struct tt_kcp_send *s, struct tt_kcp_out *out, uint32_t sn, enu
 
 static bool overtaken(const struct tt_kcp_send *s, const struct tt_kcp_path *path)
 {
-    if (path->flying.count == 0 || !path->any_acked)
+    if (path->reliable || path->flying.count == 0 || !path->any_acked)
         return false;
     const uint32_t needed = path->ordered ? 1 : s->resend;
     const struct tt_kcp_out *oldest = tt_kcp_send_at(s, path->flying.head);
@@ -333,20 +340,43 @@ void tt_kcp_send_detect_losses(struct tt_kcp_send *s)
 void tt_kcp_send_path_open(struct tt_kcp_send *s, struct tt_kcp_path *path, uint64_t now_us,
                            bool ordered, uint32_t allowance)
 {
-    *path = (struct tt_kcp_path){.progress_us = now_us, .ordered = ordered, .allowance = allowance};
+    *path = (struct tt_kcp_path){.progress_us = now_us,
+                                 .ordered = ordered,
+                                 .allowance = allowance,
+                                 .max_flying_bytes = UINT64_MAX};
     tt_rtt_init(&path->rtt);
     tt_list_push_back(&s->paths, &path->node);
 }
 
-void tt_kcp_send_path_close(struct tt_kcp_send *s, struct tt_kcp_path *path)
+static void lose_all(struct tt_kcp_send *s, struct tt_kcp_path *path, enum tt_kcp_cause why)
 {
     /* By number, not in the order of the path: R-10 wants the oldest first. */
     for (uint32_t sn = s->una; sn != s->nxt && path->flying.count > 0; sn++) {
         struct tt_kcp_out *out = tt_kcp_send_at(s, sn);
         if (out->state == TT_KCP_FLYING && out->path == path)
-            lose(s, out, sn, TT_KCP_PATH_DIED);
+            lose(s, out, sn, why);
     }
+}
+
+void tt_kcp_send_path_give_up(struct tt_kcp_send *s, struct tt_kcp_path *path)
+{
+    lose_all(s, path, TT_KCP_PATH_LEFT);
+}
+
+void tt_kcp_send_path_close(struct tt_kcp_send *s, struct tt_kcp_path *path)
+{
+    lose_all(s, path, TT_KCP_PATH_DIED);
     tt_list_remove(&path->node);
+}
+
+void tt_kcp_send_path_discarded(struct tt_kcp_send *s, struct tt_kcp_path *path, uint32_t tx)
+{
+    while (path->flying.count > 0) {
+        struct tt_kcp_out *oldest = tt_kcp_send_at(s, path->flying.head);
+        if (!tt_seq_before(oldest->tx, tx))
+            return;
+        lose(s, oldest, path->flying.head, TT_KCP_DISCARDED);
+    }
 }
 
 /* --- timeouts --- */
@@ -362,7 +392,7 @@ static uint64_t timeout_after_us(const struct tt_kcp_send *s, const struct tt_kc
 
 static uint64_t path_deadline(const struct tt_kcp_send *s, const struct tt_kcp_path *path)
 {
-    if (path->flying.count == 0)
+    if (path->flying.count == 0 || path->reliable)
         return TT_NEVER;
     /* On an ordered path everything waits behind everything: as long as acks come it works. */
     uint64_t since_us = tt_kcp_send_at(s, path->flying.head)->sent_us;

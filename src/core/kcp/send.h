@@ -32,7 +32,14 @@
 enum tt_kcp_out_state { TT_KCP_QUEUED, TT_KCP_FLYING, TT_KCP_LOST, TT_KCP_ACKED };
 
 /* Why a segment is sent again. */
-enum tt_kcp_cause { TT_KCP_TIMEOUT, TT_KCP_FAST, TT_KCP_PATH_DIED, TT_KCP_CAUSES };
+enum tt_kcp_cause {
+    TT_KCP_TIMEOUT,
+    TT_KCP_FAST,
+    TT_KCP_PATH_DIED,
+    TT_KCP_PATH_LEFT, /* given up for a better one */
+    TT_KCP_DISCARDED, /* the peer had it and threw it away */
+    TT_KCP_CAUSES
+};
 
 struct tt_kcp_out {
     const uint8_t *data;
@@ -123,6 +130,13 @@ void tt_kcp_send_detect_losses(struct tt_kcp_send *s);
 void tt_kcp_send_path_open(struct tt_kcp_send *s, struct tt_kcp_path *path, uint64_t now_us,
                            bool ordered, uint32_t allowance);
 void tt_kcp_send_path_close(struct tt_kcp_send *s, struct tt_kcp_path *path);
+
+/* What flies on the path is lost, as if it had been closed; it may send on. */
+void tt_kcp_send_path_give_up(struct tt_kcp_send *s, struct tt_kcp_path *path);
+
+/* What left on the path before transmission tx and still flies was thrown away by the peer (R-12).
+ */
+void tt_kcp_send_path_discarded(struct tt_kcp_send *s, struct tt_kcp_path *path, uint32_t tx);
 
 /* The next retransmission timeout, or TT_NEVER; and doing what is due. */
 uint64_t tt_kcp_send_deadline(const struct tt_kcp_send *s);
