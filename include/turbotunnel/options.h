@@ -6,6 +6,7 @@
 #ifndef TURBOTUNNEL_OPTIONS_H
 #define TURBOTUNNEL_OPTIONS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,6 +30,7 @@ struct tt_error_text {
     X(TT_REPORT_DIALING, "dialing")                                                                \
     X(TT_REPORT_CONNECTED, "connected")                                                            \
     X(TT_REPORT_DIAL_FAILED, "dial failed")                                                        \
+    X(TT_REPORT_CARRIER_SUSPECT, "connection gives no answer")                                     \
     X(TT_REPORT_CARRIER_ENDED, "connection ended")                                                 \
     X(TT_REPORT_SESSION_BEGUN, "session begun")                                                    \
     X(TT_REPORT_SESSION_ENDED, "session ended")                                                    \
@@ -64,6 +66,11 @@ struct tt_options {
     uint32_t max_sessions;         /* server: at once; 0: 10,000 */
     uint32_t accept_backlog;       /* server: sessions waiting to be accepted; 0: 128 */
     uint32_t max_streams;          /* of one session, at once; 0: 4096 */
+    bool legacy;                   /* the worked example's protocol alone: no control packets */
+    uint32_t carriers;             /* client: connections in use at once; 0: 1 */
+    uint32_t standby;              /* client: connections kept ready beside them */
+    uint64_t liveness_floor_us;    /* a connection has so long to answer at least; 0: 100 ms */
+    uint64_t liveness_ceiling_us;  /* and at most; 0: 30 s */
     size_t max_buffer_bytes;       /* of the loop: data held for all sessions; 0: 1 GiB */
     const struct tt_alloc *alloc;  /* NULL: malloc and free */
     struct tt_loop *loop;          /* where it lives; NULL: a loop and thread of its own */

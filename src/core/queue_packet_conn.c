@@ -5,6 +5,7 @@
 
 #include "core/base/clock.h"
 #include "core/queue_packet_conn.h"
+#include "core/session/native.h"
 
 #define FIRST_SN_LIMIT 32u /* */
 
@@ -157,11 +158,23 @@ static void bind(struct tt_queue_packet_conn *q, uint64_t now_us, struct tt_serv
     const struct tt_carrier_limits limits = c->limits;
     struct tt_carrier *newer = newer_than(s, c);
 
-    if (newer)
+    if (newer && !s->endpoint.native)
         tt_endpoint_carrier_open_behind(&s->endpoint, now_us, c, &limits, newer);
     else
         tt_endpoint_carrier_open(&s->endpoint, now_us, c, &limits);
     mark_dirty(q, s);
+}
+
+/* A carrier that belongs to no session, but says an ID. */
+static struct tt_carrier unbound(const struct tt_session_id *id, uint64_t attached,
+                                 const struct tt_carrier_limits *limits, uint64_t opened_us)
+{
+    return (struct tt_carrier){.id = *id,
+                               .attached = attached,
+                               .limits = *limits,
+                               .opened_us = opened_us,
+                               .hello_us = TT_NEVER,
+                               .peer_until_us = TT_NEVER};
 }
 
 void tt_queue_packet_conn_attach(struct tt_queue_packet_conn *q, uint64_t now_us,
@@ -170,9 +183,8 @@ void tt_queue_packet_conn_attach(struct tt_queue_packet_conn *q, uint64_t now_us
 {
     struct tt_server_session *s = find(q, id);
 
-    *c = (struct tt_carrier){
-        .id = *id, .attached = ++q->attached, .limits = *limits, .opened_us = now_us};
-    if (s)
+    *c = unbound(id, ++q->attached, limits, now_us);
+    if (s && !s->endpoint.native) /* else its HELLO does it */
         bind(q, now_us, s, c);
 }
 
@@ -188,21 +200,32 @@ void tt_queue_packet_conn_detach(struct tt_queue_packet_conn *q, uint64_t now_us
 
 /* --- packets --- */
 
-/* The one packet that may begin a session: a PUSH near the start of a conversation, whole. */
-static bool begins_session(struct tt_span packet, struct tt_kcp_header *h)
+static bool is_probe(const struct tt_kcp_header *h)
 {
-    if (packet.len < TT_KCP_HEADER)
-        return false;
-    *h = tt_kcp_header_read(packet.ptr);
-    return h->cmd == TT_KCP_PUSH && h->sn < FIRST_SN_LIMIT && h->len <= packet.len - TT_KCP_HEADER;
+    return (h->cmd == TT_KCP_WASK || h->cmd == TT_KCP_WINS) && h->len == 0;
 }
 
-/* The carrier belongs to no session any more, but still says the same ID. */
+/* The one packet that may begin a session: a PUSH near the start of a conversation, whole. What a
+ * client says first on a new carrier may stand before it.
+ */
+static bool begins_session(struct tt_span packet, struct tt_kcp_header *h)
+{
+    while (packet.len >= TT_KCP_HEADER) {
+        *h = tt_kcp_header_read(packet.ptr);
+        tt_span_skip(&packet, TT_KCP_HEADER);
+        if (!is_probe(h))
+            return h->cmd == TT_KCP_PUSH && h->sn < FIRST_SN_LIMIT && h->len <= packet.len;
+    }
+    return false;
+}
+
+/* Its session is over, but it still says the same ID. */
 static void unbind(uint64_t now_us, struct tt_carrier *c)
 {
+    const struct tt_session_id id = c->id;
+    const struct tt_carrier_limits limits = c->limits;
     tt_endpoint_carrier_close(c->endpoint, now_us, c);
-    *c = (struct tt_carrier){
-        .id = c->id, .attached = c->attached, .limits = c->limits, .opened_us = c->opened_us};
+    *c = unbound(&id, c->attached, &limits, c->opened_us);
 }
 
 /* K-39: the client lost its state and begins anew with the same ID. The old session is over; its
@@ -241,7 +264,7 @@ static struct tt_server_session *route(struct tt_queue_packet_conn *q, uint64_t 
         return s;
     }
     const bool may_begin = begins_session(packet, &h);
-    if (s && !(may_begin && h.sn == 0)) {
+    if (s && (s->endpoint.native || !(may_begin && h.sn == 0))) {
         q->stats.wrong_conv++;
         return NULL;
     }
@@ -257,15 +280,51 @@ static struct tt_server_session *route(struct tt_queue_packet_conn *q, uint64_t 
     return s;
 }
 
-void tt_queue_packet_conn_incoming(struct tt_queue_packet_conn *q, uint64_t now_us,
-                                   struct tt_carrier *c, struct tt_span packet,
-                                   struct tt_slab *slab)
+/* a session that exists at the client only is lost, and the client is told so. */
+static uint16_t answer_to(const struct tt_server_session *s, const struct tt_control *hello)
 {
+    if (s && s->state != TT_SERVER_SESSION_OVER)
+        return 0;
+    return s || hello->hello.flags & TT_HELLO_RESUMED ? TT_HELLO_UNKNOWN : 0;
+}
+
+/* On a carrier without a session only HELLO says something, and it begins none. */
+static int greet(struct tt_queue_packet_conn *q, uint64_t now_us, struct tt_carrier *c,
+                 struct tt_span packet)
+{
+    struct tt_server_session *s = find(q, &c->id);
+    struct tt_control said;
+    const int err = tt_control_read(&said, packet);
+
+    q->stats.control_unbound++;
+    if (err)
+        return err == TT_E_AGAIN ? TT_OK : err;
+    if (said.type != TT_CONTROL_HELLO || c->native)
+        return TT_OK;
+    const uint16_t answer = answer_to(s, &said);
+    const int refused = tt_native_greet(c, &said, answer, q->config.tuning.mtu);
+    if (refused)
+        return refused;
+    c->unknown = answer & TT_HELLO_UNKNOWN;
+    q->stats.unknown += c->unknown;
+    if (s && !c->unknown)
+        bind(q, now_us, s, c);
+    return TT_OK;
+}
+
+int tt_queue_packet_conn_incoming(struct tt_queue_packet_conn *q, uint64_t now_us,
+                                  struct tt_carrier *c, struct tt_span packet, struct tt_slab *slab)
+{
+    if (c->unknown)
+        return TT_OK;
+    if (!c->endpoint && tt_is_control(packet.len) && !q->config.tuning.legacy)
+        return greet(q, now_us, c, packet);
     struct tt_server_session *s = route(q, now_us, c, packet);
-    if (!s)
-        return;
+    if (!s) /* promised not to be discarded: the carrier goes with it */
+        return c->native ? TT_E_FULL : TT_OK;
     (void)tt_endpoint_receive(&s->endpoint, now_us, c, packet, slab);
     mark_dirty(q, s);
+    return TT_OK;
 }
 
 int tt_queue_packet_conn_outgoing(struct tt_queue_packet_conn *q, uint64_t now_us,
@@ -273,7 +332,14 @@ int tt_queue_packet_conn_outgoing(struct tt_queue_packet_conn *q, uint64_t now_u
 {
     (void)q;
     *len = 0;
-    return c->endpoint ? tt_endpoint_next_packet(c->endpoint, now_us, c, g, len) : TT_E_AGAIN;
+    if (c->endpoint)
+        return tt_endpoint_next_packet(c->endpoint, now_us, c, g, len);
+    return tt_native_next_packet(NULL, c, now_us, g, len);
+}
+
+bool tt_queue_packet_conn_wants_send(const struct tt_carrier *c)
+{
+    return c->endpoint ? tt_endpoint_wants_send(c->endpoint, c) : tt_native_wants_send(NULL, c);
 }
 
 /* --- the application's side --- */

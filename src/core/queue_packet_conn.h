@@ -41,6 +41,7 @@ enum tt_server_session_state {
     TT_SERVER_SESSION_WAITING,
     TT_SERVER_SESSION_ACCEPTED,
     TT_SERVER_SESSION_CLOSED,
+    TT_SERVER_SESSION_OVER, /* both ends know of the end; only its ID is remembered */
 };
 
 struct tt_server_session {
@@ -56,11 +57,13 @@ struct tt_server_session {
 
 struct tt_queue_packet_conn_stats {
     uint64_t sessions_begun, sessions_expired, sessions_replaced;
-    uint64_t strays;        /* packets of no session that may not begin one */
-    uint64_t wrong_conv;    /* packets of a known ID with another conversation, sn not 0 (K-39) */
-    uint64_t backlog_full;  /* sessions not begun: too many wait to be accepted */
-    uint64_t sessions_full; /* sessions not begun: max_sessions */
-    uint64_t no_memory;     /* sessions not begun */
+    uint64_t strays;          /* packets of no session that may not begin one */
+    uint64_t wrong_conv;      /* packets of a known ID with another conversation, sn not 0 (K-39) */
+    uint64_t backlog_full;    /* sessions not begun: too many wait to be accepted */
+    uint64_t sessions_full;   /* sessions not begun: max_sessions */
+    uint64_t no_memory;       /* sessions not begun */
+    uint64_t control_unbound; /* control packets on carriers without a session */
+    uint64_t unknown;         /* carriers that were told that their session is not here */
 };
 
 struct tt_queue_packet_conn {
@@ -95,10 +98,16 @@ void tt_queue_packet_conn_attach(struct tt_queue_packet_conn *q, uint64_t now_us
 void tt_queue_packet_conn_detach(struct tt_queue_packet_conn *q, uint64_t now_us,
                                  struct tt_carrier *c);
 
-/* A packet came on c (QueueIncoming). What fits nowhere is counted and dropped. */
-void tt_queue_packet_conn_incoming(struct tt_queue_packet_conn *q, uint64_t now_us,
-                                   struct tt_carrier *c, struct tt_span packet,
-                                   struct tt_slab *slab);
+/* A packet came on c (QueueIncoming). What fits nowhere is counted and dropped. Returns 0, or why
+ * the connection must be ended: TT_E_PROTO (a control packet made no sense), TT_E_FULL (a limit:
+ * the session cannot be begun, and what came had been promised not to be thrown away).
+ */
+int tt_queue_packet_conn_incoming(struct tt_queue_packet_conn *q, uint64_t now_us,
+                                  struct tt_carrier *c, struct tt_span packet,
+                                  struct tt_slab *slab);
+
+/* Whether tt_queue_packet_conn_outgoing may have something for c. O(1). */
+bool tt_queue_packet_conn_wants_send(const struct tt_carrier *c);
 
 /* The next packet for c (OutgoingQueue); as tt_endpoint_next_packet. */
 int tt_queue_packet_conn_outgoing(struct tt_queue_packet_conn *q, uint64_t now_us,

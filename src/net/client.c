@@ -59,7 +59,7 @@ static void carrier_changed(struct tt_redial_packet_conn *r, uint64_t now_us)
     struct client *c = of_redial(r);
     (void)now_us;
     c->session.connections = r->connections;
-    c->session.dials_failed = r->dials_failed;
+    c->session.dials_failed = r->dialing.failed;
     tt_worker_mark(c->session.worker, &c->chore);
 }
 
@@ -128,6 +128,7 @@ static void serve(struct tt_chore *chore, uint64_t now_us)
     }
     tell_connected(c);
     tt_session_serve(&c->session, now_us);
+    tt_redial_packet_conn_review(&c->redial, now_us);
     rearm(c); /* a callback may have closed the session, but it is still there */
 }
 
@@ -218,6 +219,7 @@ static void fill_in_defaults(struct tt_options *o)
     DEFAULT(o->dial_timeout_us, 10 * TT_SECOND);
     DEFAULT(o->redial_first_us, 50 * TT_MS);
     DEFAULT(o->redial_most_us, 2 * TT_SECOND);
+    DEFAULT(o->carriers, 1);
 }
 
 static int init_endpoint(struct client *c, struct tt_loop *w)
@@ -228,8 +230,7 @@ static int init_endpoint(struct client *c, struct tt_loop *w)
                                         .alloc = w->alloc};
     tt_endpoint_tuning_default(&config.tuning);
     config.tuning.session_timeout_us = c->options.session_timeout_us;
-    if (c->options.max_streams)
-        config.tuning.max_streams = c->options.max_streams;
+    tt_session_tune(&config.tuning, &c->options);
     memcpy(config.hash_key, w->hash_key, sizeof config.hash_key);
     int err = tt_session_id_generate(&config.id, &tt_worker_random);
     if (!err)
@@ -247,7 +248,7 @@ static int init_redial(struct client *c, struct tt_loop *w, const struct tt_addr
                                                .address_text = c->address_text,
                                                .changed = carrier_changed,
                                                .report = report,
-                                               .dialer = {.address = *address}};
+                                               .address = *address};
     return tt_redial_packet_conn_init(&c->redial);
 }
 

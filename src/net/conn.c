@@ -5,13 +5,14 @@
 
 #include "carrier/tcp.h"
 #include "core/kcp/segment.h"
+#include "core/session/endpoint.h"
 #include "net/conn.h"
 
 /* A read of less than this is copied when it must be kept: a large slab is not held for little. */
 #define WORTH_KEEPING_BYTES 16384u
 
-/* More than anybody sends in a packet: kcp-go cuts at 1500. Half a packet of 65,535 bytes, on each
- * of many connections, would cost a lot of memory.
+/* More than anybody sends in a packet before both ends have said what they take: kcp-go cuts at
+ * 1500. Half a packet of 65,535 bytes, on each of many connections, would cost a lot of memory.
  */
 #define KEPT_OF_PACKET 4096u
 
@@ -155,8 +156,11 @@ static int take_packets(struct tt_conn *c, struct tt_span in, struct tt_slab *sl
 
     if (c->id_wanted)
         take_id(c, &in, now_us);
-    while (c->open && !c->id_wanted && (err = tt_decap_next(&c->decap, &in, &packet)) == TT_OK)
+    while (c->open && !c->id_wanted && (err = tt_decap_next(&c->decap, &in, &packet)) == TT_OK) {
         c->owner->packet(c, now_us, packet, lies_in(slab, packet) ? slab : NULL);
+        if (c->carrier.native && c->carrier.endpoint)
+            tt_decap_cut(&c->decap, TT_ENCAP_MAX_PACKET); /* as we told the peer in our HELLO */
+    }
     return err == TT_E_AGAIN ? TT_OK : err;
 }
 
@@ -279,6 +283,8 @@ void tt_conn_flush(struct tt_conn *c, uint64_t now_us)
         err = flush_batch(c, now_us, &done);
     c->broken = err;
     c->more = !err && !done && !c->rest;
+    if (c->carrier.endpoint)
+        tt_endpoint_carrier_blocked(c->carrier.endpoint, &c->carrier, c->rest != NULL);
     if (err || c->rest || c->more)
         tt_worker_mark_for_loop(c->worker, &c->arm);
 }

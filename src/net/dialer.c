@@ -19,6 +19,12 @@ struct tt_attempt {
 
 static void try_address(struct tt_dialer *d, uint64_t now_us);
 
+static void fail(struct tt_dialer *d, uint64_t now_us, int err, const char *what, const char *why)
+{
+    d->busy = false;
+    d->failed(d, now_us, err, what, why);
+}
+
 static void free_attempt(uv_handle_t *handle)
 {
     struct tt_attempt *a = handle->data;
@@ -45,7 +51,7 @@ static void try_next_address(struct tt_dialer *d, uint64_t now_us, int err)
         return;
     }
     d->next = d->found;
-    d->failed(d, now_us, TT_E_UNREACHABLE, "connect to", strerror(-err));
+    fail(d, now_us, TT_E_UNREACHABLE, "connect to", strerror(-err));
 }
 
 static void attempt_done(struct tt_dialer *d, uint64_t now_us, int err)
@@ -53,6 +59,8 @@ static void attempt_done(struct tt_dialer *d, uint64_t now_us, int err)
     const int fd = take_attempt(d);
     tt_timer_set(d->worker, &d->timer, TT_NEVER);
     if (!err) {
+        d->busy = false;
+        d->took_us = now_us - d->begun_us;
         d->connected(d, now_us, fd);
         return;
     }
@@ -99,6 +107,7 @@ static int watch(struct tt_dialer *d, int fd)
 static void try_address(struct tt_dialer *d, uint64_t now_us)
 {
     int fd;
+    d->begun_us = now_us;
     int err = tt_tcp_connect_begin(d->next->ai_addr, d->next->ai_addrlen, &fd);
     if (!err) {
         err = watch(d, fd);
@@ -142,7 +151,7 @@ static void resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *fou
     tt_worker_turn(d->worker);
     d->resolving = NULL;
     if (status)
-        d->failed(d, tt_worker_now_us(), TT_E_RESOLVE, "resolve", uv_strerror(status));
+        fail(d, tt_worker_now_us(), TT_E_RESOLVE, "resolve", uv_strerror(status));
     else
         use_addresses(d, found, true, tt_worker_now_us());
 }
@@ -153,7 +162,7 @@ static void resolve_name(struct tt_dialer *d, uint64_t now_us)
     /* It may outlive the dialer and its allocator. */
     uv_getaddrinfo_t *request = tt_alloc_malloc.get(NULL, sizeof *request);
     if (!request) {
-        d->failed(d, now_us, TT_E_NOMEM, "resolve", tt_strerror(TT_E_NOMEM));
+        fail(d, now_us, TT_E_NOMEM, "resolve", tt_strerror(TT_E_NOMEM));
         return;
     }
     request->data = d;
@@ -161,7 +170,7 @@ static void resolve_name(struct tt_dialer *d, uint64_t now_us)
         uv_getaddrinfo(&d->worker->uv, request, resolved, d->address.host, d->address.port, &hints);
     if (err) {
         tt_alloc_malloc.put(NULL, request);
-        d->failed(d, now_us, TT_E_RESOLVE, "resolve", uv_strerror(err));
+        fail(d, now_us, TT_E_RESOLVE, "resolve", uv_strerror(err));
         return;
     }
     d->resolving = request;
@@ -178,6 +187,7 @@ int tt_dialer_init(struct tt_dialer *d, struct tt_loop *w)
 void tt_dialer_begin(struct tt_dialer *d, uint64_t now_us, bool anew)
 {
     struct addrinfo *found;
+    d->busy = true;
     if (d->found && d->found_by_uv && anew)
         forget_addresses(d);
     if (d->found)
@@ -190,6 +200,7 @@ void tt_dialer_begin(struct tt_dialer *d, uint64_t now_us, bool anew)
 
 void tt_dialer_stop(struct tt_dialer *d)
 {
+    d->busy = false;
     tt_timer_set(d->worker, &d->timer, TT_NEVER);
     if (d->attempt)
         close(take_attempt(d));

@@ -7,6 +7,7 @@
 #define TT_NET_DIALER_H
 
 #include <netdb.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -23,6 +24,10 @@ struct tt_dialer {
     /* err: TT_E_UNREACHABLE, TT_E_RESOLVE or TT_E_NOMEM; what was tried, and why it failed. */
     void (*failed)(struct tt_dialer *d, uint64_t now_us, int err, const char *what,
                    const char *why);
+    void *user;        /* the caller's */
+    bool busy;         /* begun, and not answered yet */
+    uint64_t begun_us; /* when the present address was tried first */
+    uint64_t took_us;  /* how long the connection took that connected() was given */
     struct tt_timer timer;
     uv_getaddrinfo_t *resolving; /* or NULL */
     struct addrinfo *found;      /* of the last resolution, or NULL */

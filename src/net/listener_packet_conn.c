@@ -2,11 +2,13 @@
 #include <unistd.h>
 
 #include "net/listener_packet_conn.h"
+#include "net/session.h"
 
-#define CLOSED_SESSION_US (60 * TT_SECOND) /* */
+#define CLOSED_SESSION_US (60 * TT_SECOND)  /* */
+#define NATIVE_IDLE_US    (100 * TT_SECOND) /* four times what a client lets pass */
 
-static const struct tt_carrier_limits tcp_limits = {.ordered = true,
-                                                    .max_packet = TT_KCP_DEFAULT_MTU};
+static const struct tt_carrier_limits tcp_limits = {
+    .ordered = true, .max_packet = TT_ENCAP_MAX_PACKET, .framing = TT_ENCAP_HEADER};
 
 static struct tt_listener_packet_conn *of_conn(const struct tt_conn *c)
 {
@@ -17,8 +19,9 @@ static struct tt_listener_packet_conn *of_conn(const struct tt_conn *c)
 
 static void heard(struct tt_conn *c)
 {
+    struct tt_listener_packet_conn *l = of_conn(c);
     tt_list_remove(&c->idle_node);
-    tt_list_push_back(&of_conn(c)->idle, &c->idle_node);
+    tt_list_push_back(c->carrier.native ? &l->idle_native : &l->idle, &c->idle_node);
 }
 
 static void conn_identified(struct tt_conn *c, uint64_t now_us, const struct tt_session_id *id)
@@ -30,14 +33,20 @@ static void conn_identified(struct tt_conn *c, uint64_t now_us, const struct tt_
 static void conn_packet(struct tt_conn *c, uint64_t now_us, struct tt_span packet,
                         struct tt_slab *slab)
 {
-    tt_queue_packet_conn_incoming(&of_conn(c)->queue, now_us, &c->carrier, packet, slab);
+    const int err =
+        tt_queue_packet_conn_incoming(&of_conn(c)->queue, now_us, &c->carrier, packet, slab);
+    if (err && !c->broken) {
+        c->broken = err; /* it ends at the end of the turn */
+        tt_worker_mark_for_loop(c->worker, &c->arm);
+    }
 }
 
 static void conn_input_done(struct tt_conn *c, uint64_t now_us)
 {
-    (void)now_us;
     if (!c->id_wanted)
         heard(c);
+    if (!c->carrier.endpoint && tt_queue_packet_conn_wants_send(&c->carrier))
+        tt_conn_flush(c, now_us); /* its HELLO is answered, though it has no session yet */
     of_conn(c)->changed(of_conn(c));
 }
 
@@ -48,7 +57,7 @@ static int conn_next_packet(struct tt_conn *c, uint64_t now_us, struct tt_gather
 
 static bool conn_wants_send(const struct tt_conn *c)
 {
-    return c->carrier.endpoint && tt_endpoint_wants_send(c->carrier.endpoint, &c->carrier);
+    return tt_queue_packet_conn_wants_send(&c->carrier);
 }
 
 /* --- the end of a connection --- */
@@ -61,6 +70,15 @@ static void end_conn(struct tt_conn *c, uint64_t now_us)
     tt_conn_close(c);
     l->stats.connections_now--;
     l->changed(l);
+}
+
+void tt_listener_packet_conn_close_doomed(struct tt_listener_packet_conn *l,
+                                          const struct tt_endpoint *e, uint64_t now_us)
+{
+    struct tt_carrier *carrier;
+    (void)l;
+    while ((carrier = tt_endpoint_next_doomed(e)) != NULL)
+        end_conn(TT_CONTAINER_OF(carrier, struct tt_conn, carrier), now_us);
 }
 
 static void conn_ended(struct tt_conn *c, uint64_t now_us, int why)
@@ -120,7 +138,8 @@ uint64_t tt_listener_packet_conn_deadline(const struct tt_listener_packet_conn *
 {
     const uint64_t queue_us = tt_queue_packet_conn_deadline(&l->queue);
     const uint64_t handshake_us = expiry(&l->unidentified, l->options->handshake_timeout_us);
-    const uint64_t idle_us = expiry(&l->idle, l->options->session_timeout_us);
+    const uint64_t idle_us = tt_min_u64(expiry(&l->idle, l->options->session_timeout_us),
+                                        expiry(&l->idle_native, NATIVE_IDLE_US));
     return tt_min_u64(tt_min_u64(queue_us, handshake_us), idle_us);
 }
 
@@ -132,6 +151,8 @@ void tt_listener_packet_conn_handle_timeout(struct tt_listener_packet_conn *l, u
         end_conn(first_conn(&l->unidentified), now_us);
     for (; expiry(&l->idle, l->options->session_timeout_us) <= now_us; l->stats.idle_ended++)
         end_conn(first_conn(&l->idle), now_us);
+    for (; expiry(&l->idle_native, NATIVE_IDLE_US) <= now_us; l->stats.idle_ended++)
+        end_conn(first_conn(&l->idle_native), now_us);
 }
 
 /* --- the whole --- */
@@ -145,10 +166,10 @@ int tt_listener_packet_conn_init(struct tt_listener_packet_conn *l)
                                             .alloc = l->worker->alloc};
     tt_list_init(&l->unidentified);
     tt_list_init(&l->idle);
+    tt_list_init(&l->idle_native);
     tt_endpoint_tuning_default(&c.tuning);
     c.tuning.session_timeout_us = l->options->session_timeout_us;
-    if (l->options->max_streams)
-        c.tuning.max_streams = l->options->max_streams;
+    tt_session_tune(&c.tuning, l->options);
     memcpy(c.hash_key, l->worker->hash_key, sizeof c.hash_key);
     return tt_queue_packet_conn_init(&l->queue, &c);
 }
@@ -164,5 +185,6 @@ void tt_listener_packet_conn_dispose(struct tt_listener_packet_conn *l, uint64_t
 {
     end_all(&l->unidentified, now_us);
     end_all(&l->idle, now_us);
+    end_all(&l->idle_native, now_us);
     tt_queue_packet_conn_dispose(&l->queue);
 }

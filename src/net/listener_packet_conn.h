@@ -2,9 +2,9 @@
  * packets on them.
  *
  * A connection first tells its session ID, 8 bytes, within 10 s; then the queue packet conn knows
- * which session its packets are for. One that brings nothing for the session timeout is ended
- * (R-34). Both are lists in order of time: no timer for each, no scan. The ListenerPacketConn of
- * the worked example.
+ * which session its packets are for. One that brings nothing for the session timeout is ended, a
+ * native one after 100 s (R-34). All are lists in order of time: no timer for each, no scan. The
+ * ListenerPacketConn of the worked example.
  */
 #ifndef TT_NET_LISTENER_PACKET_CONN_H
 #define TT_NET_LISTENER_PACKET_CONN_H
@@ -23,7 +23,8 @@ struct tt_listener_packet_conn {
                    const char *detail);
     struct tt_queue_packet_conn queue;
     struct tt_list unidentified;    /* connections that have not told their ID, oldest first */
-    struct tt_list idle;            /* the others, in order of last input */
+    struct tt_list idle;            /* the others, in order of last input ... */
+    struct tt_list idle_native;     /* ... and those on which a HELLO came */
     struct tt_listener_stats stats; /* of connections */
 };
 
@@ -35,6 +36,10 @@ void tt_listener_packet_conn_dispose(struct tt_listener_packet_conn *l, uint64_t
 
 /* A connection has come in; fd is taken over. The loop's thread. */
 void tt_listener_packet_conn_greet(struct tt_listener_packet_conn *l, int fd);
+
+/* Ends the connections that a session has given up. */
+void tt_listener_packet_conn_close_doomed(struct tt_listener_packet_conn *l,
+                                          const struct tt_endpoint *e, uint64_t now_us);
 
 uint64_t tt_listener_packet_conn_deadline(const struct tt_listener_packet_conn *l);
 void tt_listener_packet_conn_handle_timeout(struct tt_listener_packet_conn *l, uint64_t now_us);

@@ -1,53 +1,10 @@
-#include <unistd.h>
-
 #include "net/redial_packet_conn.h"
 
-#define UNPROVEN_US      (10 * TT_SECOND) /* ended sooner without progress, it was no good */
-#define REDIALS_A_SECOND 10u
-#define REDIAL_PAUSE_US  (100 * TT_MS)
-#define JITTER_PERCENT   20u
+#include <unistd.h>
 
-static const struct tt_carrier_limits tcp_limits = {.ordered = true,
-                                                    .max_packet = TT_KCP_DEFAULT_MTU};
+#define SLOW_DIAL_US (2 * TT_SECOND) /* */
 
-/* --- when to dial --- */
-
-static uint64_t with_jitter(uint64_t us)
-{
-    uint32_t dice = 0;
-    (void)tt_worker_random.fill(NULL, &dice, sizeof dice);
-    const uint64_t spread_us = us * JITTER_PERCENT / 100;
-    return us - spread_us + dice % (2 * spread_us + 1);
-}
-
-static uint64_t backoff_us(const struct tt_redial_packet_conn *r)
-{
-    uint64_t us = r->options->redial_first_us;
-    for (uint32_t i = 1; i < r->failures && us < r->options->redial_most_us; i++)
-        us *= 2;
-    return us < r->options->redial_most_us ? us : with_jitter(r->options->redial_most_us);
-}
-
-static void dial(struct tt_redial_packet_conn *r, uint64_t now_us)
-{
-    r->state = TT_REDIAL_DIALING;
-    r->report(r, TT_REPORT_DIALING, "", 0);
-    tt_dialer_begin(&r->dialer, now_us, r->failures > 0);
-}
-
-static void wait_and_dial(struct tt_redial_packet_conn *r, uint64_t now_us, uint64_t wait_us)
-{
-    r->state = TT_REDIAL_WAITING;
-    tt_timer_set(r->worker, &r->wait_timer, tt_deadline_after(now_us, wait_us));
-}
-
-static void wait_is_over(struct tt_timer *timer, uint64_t now_us)
-{
-    struct tt_redial_packet_conn *r =
-        TT_CONTAINER_OF(timer, struct tt_redial_packet_conn, wait_timer);
-    if (r->state == TT_REDIAL_WAITING)
-        dial(r, now_us);
-}
+/* --- what happens to a session's connections, for logs --- */
 
 /* What to look at, for a person. */
 static const char *advice(int err)
@@ -62,49 +19,29 @@ static const char *advice(int err)
     }
 }
 
-static void failed(struct tt_redial_packet_conn *r, uint64_t now_us, int err, const char *what,
-                   const char *why)
+/* A dial failed, or brought a connection of no use. */
+static void no_good(struct tt_redial_packet_conn *r, uint64_t now_us, int err, const char *what,
+                    const char *why)
 {
-    if (r->state == TT_REDIAL_STOPPED)
-        return;
-    r->failures++;
-    r->dials_failed++;
     tt_why(&r->why, "%s %.100s: %s%s", what, r->address_text, why, advice(err));
     if (r->fail_fast && r->connections == 0) {
         r->first_error = err;
         r->state = TT_REDIAL_STOPPED;
-        r->changed(r, now_us);
-        return;
+    } else {
+        r->report(r, TT_REPORT_DIAL_FAILED, why, r->dialing.wait_us);
     }
-    const uint64_t wait_us = backoff_us(r);
-    r->report(r, TT_REPORT_DIAL_FAILED, why, wait_us);
-    wait_and_dial(r, now_us, wait_us);
     r->changed(r, now_us);
 }
 
-static bool too_many_redials(struct tt_redial_packet_conn *r, uint64_t now_us)
+static void report_suspicions(struct tt_redial_packet_conn *r)
 {
-    if (now_us - r->second_began_us > TT_SECOND) {
-        r->second_began_us = now_us;
-        r->redials_this_second = 0;
-    }
-    return ++r->redials_this_second > REDIALS_A_SECOND;
-}
-
-static void redial(struct tt_redial_packet_conn *r, uint64_t now_us, bool good, const char *why)
-{
-    if (!good) {
-        failed(r, now_us, TT_E_UNREACHABLE, "connection to", why);
+    if (r->suspicions_told == r->endpoint->stats.suspicions)
         return;
-    }
-    r->failures = 0;
-    if (too_many_redials(r, now_us))
-        wait_and_dial(r, now_us, REDIAL_PAUSE_US);
-    else
-        dial(r, now_us);
+    r->suspicions_told = r->endpoint->stats.suspicions;
+    r->report(r, TT_REPORT_CARRIER_SUSPECT, "", 0);
 }
 
-/* --- the connection --- */
+/* --- a connection --- */
 
 static struct tt_redial_packet_conn *of_conn(const struct tt_conn *c)
 {
@@ -132,22 +69,21 @@ static bool conn_wants_send(const struct tt_conn *c)
     return tt_endpoint_wants_send(of_conn(c)->endpoint, &c->carrier);
 }
 
-static void drop_conn(struct tt_redial_packet_conn *r, uint64_t now_us)
+static void drop_conn(struct tt_redial_packet_conn *r, uint64_t now_us, struct tt_conn *c,
+                      const char *reason)
 {
-    tt_endpoint_carrier_close(r->endpoint, now_us, &r->conn->carrier);
-    tt_conn_close(r->conn);
-    r->conn = NULL;
+    const bool of_use = tt_dialing_ended(&r->dialing, &c->carrier, now_us);
+    r->report(r, TT_REPORT_CARRIER_ENDED, reason, 0);
+    tt_endpoint_carrier_close(r->endpoint, now_us, &c->carrier);
+    tt_conn_close(c);
+    if (!of_use)
+        no_good(r, now_us, TT_E_UNREACHABLE, "connection to", reason);
 }
 
 static void conn_ended(struct tt_conn *c, uint64_t now_us, int why)
 {
     struct tt_redial_packet_conn *r = of_conn(c);
-    const bool good = tt_carrier_progressed(&c->carrier) || now_us - r->up_since_us >= UNPROVEN_US;
-    const char *reason = tt_conn_reason(c, why);
-
-    r->report(r, TT_REPORT_CARRIER_ENDED, reason, 0);
-    drop_conn(r, now_us);
-    redial(r, now_us, good, reason);
+    drop_conn(r, now_us, c, tt_conn_reason(c, why));
     r->changed(r, now_us);
 }
 
@@ -159,67 +95,170 @@ static const struct tt_conn_owner conn_owner = {
     .ended = conn_ended,
 };
 
+/* --- dialling --- */
+
+static void add_connection(struct tt_redial_packet_conn *r, uint64_t now_us, int fd,
+                           uint64_t dial_us)
+{
+    const struct tt_carrier_limits limits = {.ordered = true,
+                                             .max_packet = TT_ENCAP_MAX_PACKET,
+                                             .framing = TT_ENCAP_HEADER,
+                                             .prefix = TT_SESSION_ID_LEN,
+                                             .dial_us = dial_us};
+    struct tt_conn *c;
+    const int err = tt_conn_new(r->worker, fd, &r->endpoint->config.id, &conn_owner, r, &c);
+    if (err) {
+        tt_dialing_failed(&r->dialing, now_us);
+        no_good(r, now_us, err, "connect to", tt_strerror(err));
+        return;
+    }
+    tt_dialing_up(&r->dialing);
+    r->connections++;
+    tt_endpoint_carrier_open(r->endpoint, now_us, &c->carrier, &limits);
+    r->report(r, TT_REPORT_CONNECTED, "", 0);
+    tt_conn_flush(c, now_us); /* the session ID leaves at once, with or without a packet */
+    r->changed(r, now_us);
+}
+
 static void connected(struct tt_dialer *d, uint64_t now_us, int fd)
 {
-    struct tt_redial_packet_conn *r = TT_CONTAINER_OF(d, struct tt_redial_packet_conn, dialer);
-    if (r->state == TT_REDIAL_STOPPED) {
+    struct tt_redial_packet_conn *r = d->user;
+    if (r->state == TT_REDIAL_STOPPED)
         close(fd);
-        return;
-    }
-    const int err = tt_conn_new(r->worker, fd, &r->endpoint->config.id, &conn_owner, r, &r->conn);
-    if (err) {
-        failed(r, now_us, err, "connect to", tt_strerror(err));
-        return;
-    }
-    r->state = TT_REDIAL_UP;
-    r->up_since_us = now_us;
-    r->connections++;
-    tt_endpoint_carrier_open(r->endpoint, now_us, &r->conn->carrier, &tcp_limits);
-    r->report(r, TT_REPORT_CONNECTED, "", 0);
-    tt_conn_flush(r->conn, now_us); /* the session ID leaves at once, with or without a packet */
-    r->changed(r, now_us);
+    else
+        add_connection(r, now_us, fd, d->took_us);
 }
 
 static void dial_failed(struct tt_dialer *d, uint64_t now_us, int err, const char *what,
                         const char *why)
 {
-    failed(TT_CONTAINER_OF(d, struct tt_redial_packet_conn, dialer), now_us, err, what, why);
+    struct tt_redial_packet_conn *r = d->user;
+    if (r->state == TT_REDIAL_STOPPED)
+        return;
+    tt_dialing_failed(&r->dialing, now_us);
+    no_good(r, now_us, err, what, why);
+}
+
+static struct tt_dialer *idle_dialer(struct tt_redial_packet_conn *r)
+{
+    for (unsigned i = 0; i < TT_DIALS_AT_ONCE; i++) {
+        if (!r->dialers[i].busy)
+            return &r->dialers[i];
+    }
+    return NULL;
+}
+
+static void dial(struct tt_chore *chore, uint64_t now_us)
+{
+    struct tt_redial_packet_conn *r =
+        TT_CONTAINER_OF(chore, struct tt_redial_packet_conn, dial_chore);
+    if (r->state != TT_REDIAL_RUNNING || !tt_dialing_is_due(&r->dialing, r->endpoint, now_us))
+        return;
+    struct tt_dialer *d = idle_dialer(r);
+    if (!d)
+        return;
+    tt_dialing_began(&r->dialing, now_us);
+    r->report(r, TT_REPORT_DIALING, "", 0);
+    tt_dialer_begin(d, now_us, r->dialing.failures > 0);
+    tt_redial_packet_conn_review(r, now_us);
+}
+
+static void wait_is_over(struct tt_timer *timer, uint64_t now_us)
+{
+    tt_redial_packet_conn_review(TT_CONTAINER_OF(timer, struct tt_redial_packet_conn, wait_timer),
+                                 now_us);
 }
 
 /* --- the whole --- */
 
+static void close_doomed(struct tt_redial_packet_conn *r, uint64_t now_us)
+{
+    struct tt_carrier *c;
+    while ((c = tt_endpoint_next_doomed(r->endpoint)) != NULL)
+        drop_conn(r, now_us, TT_CONTAINER_OF(c, struct tt_conn, carrier),
+                  c->we_drain ? "no longer needed" : "no answer");
+}
+
+void tt_redial_packet_conn_review(struct tt_redial_packet_conn *r, uint64_t now_us)
+{
+    if (r->state != TT_REDIAL_RUNNING)
+        return;
+    report_suspicions(r);
+    close_doomed(r, now_us);
+    const uint64_t deadline_us = tt_dialing_deadline(&r->dialing, r->endpoint, now_us);
+    if (tt_dialing_is_due(&r->dialing, r->endpoint, now_us))
+        tt_worker_mark_for_loop(r->worker, &r->dial_chore);
+    else
+        tt_timer_set(r->worker, &r->wait_timer, deadline_us);
+}
+
+static int init_dialers(struct tt_redial_packet_conn *r)
+{
+    int err = TT_OK;
+    for (unsigned i = 0; i < TT_DIALS_AT_ONCE && !err; i++) {
+        r->dialers[i] = (struct tt_dialer){.address = r->address,
+                                           .timeout_us = r->options->dial_timeout_us,
+                                           .connected = connected,
+                                           .failed = dial_failed,
+                                           .user = r};
+        err = tt_dialer_init(&r->dialers[i], r->worker);
+        if (err)
+            r->dialers[i].worker = NULL;
+    }
+    return err;
+}
+
+static void dispose_dialers(struct tt_redial_packet_conn *r)
+{
+    for (unsigned i = 0; i < TT_DIALS_AT_ONCE; i++) {
+        if (r->dialers[i].worker)
+            tt_dialer_dispose(&r->dialers[i]);
+    }
+}
+
 int tt_redial_packet_conn_init(struct tt_redial_packet_conn *r)
 {
-    r->dialer.timeout_us = r->options->dial_timeout_us;
-    r->dialer.connected = connected;
-    r->dialer.failed = dial_failed;
-    int err = tt_dialer_init(&r->dialer, r->worker);
+    struct tt_dialing_config dialing = {.first_us = r->options->redial_first_us,
+                                        .most_us = r->options->redial_most_us,
+                                        .slow_us = SLOW_DIAL_US};
+    int err = tt_worker_random.fill(NULL, dialing.jitter_key, sizeof dialing.jitter_key);
     if (err)
         return err;
-    err = tt_timer_init(r->worker, &r->wait_timer, wait_is_over);
+    tt_dialing_init(&r->dialing, &dialing);
+    r->dial_chore.run = dial;
+    err = init_dialers(r);
+    if (!err)
+        err = tt_timer_init(r->worker, &r->wait_timer, wait_is_over);
     if (err)
-        tt_dialer_dispose(&r->dialer);
+        dispose_dialers(r);
     return err;
 }
 
 void tt_redial_packet_conn_dispose(struct tt_redial_packet_conn *r)
 {
     tt_redial_packet_conn_stop(r, tt_worker_now_us());
-    tt_dialer_dispose(&r->dialer);
+    dispose_dialers(r);
     tt_timer_dispose(r->worker, &r->wait_timer);
+    tt_list_remove(&r->dial_chore.node);
 }
 
 void tt_redial_packet_conn_begin(struct tt_redial_packet_conn *r, uint64_t now_us)
 {
-    if (r->state == TT_REDIAL_IDLE)
-        dial(r, now_us);
+    if (r->state != TT_REDIAL_IDLE)
+        return;
+    r->state = TT_REDIAL_RUNNING;
+    tt_redial_packet_conn_review(r, now_us);
 }
 
 /* A dial under way goes on: only the loop's thread may end it. What it brings is dropped. */
 void tt_redial_packet_conn_stop(struct tt_redial_packet_conn *r, uint64_t now_us)
 {
+    struct tt_list_node *node;
     r->state = TT_REDIAL_STOPPED;
     tt_timer_set(r->worker, &r->wait_timer, TT_NEVER);
-    if (r->conn)
-        drop_conn(r, now_us);
+    while ((node = tt_list_first(&r->endpoint->carriers)) != NULL) {
+        struct tt_conn *c = TT_CONTAINER_OF(node, struct tt_conn, carrier.node);
+        tt_endpoint_carrier_close(r->endpoint, now_us, &c->carrier);
+        tt_conn_close(c);
+    }
 }

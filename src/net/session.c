@@ -15,6 +15,20 @@ void tt_session_init(struct tt_session *s, struct tt_loop *w, struct tt_endpoint
     tt_session_id_format(s->id_text, &e->config.id);
 }
 
+void tt_session_tune(struct tt_endpoint_tuning *t, const struct tt_options *o)
+{
+    t->legacy = o->legacy;
+    if (o->carriers)
+        t->carriers = o->carriers;
+    t->standby = o->standby;
+    if (o->max_streams)
+        t->max_streams = o->max_streams;
+    if (o->liveness_floor_us)
+        t->liveness_floor_us = o->liveness_floor_us;
+    if (o->liveness_ceiling_us)
+        t->liveness_ceiling_us = o->liveness_ceiling_us;
+}
+
 void tt_session_touch(struct tt_session *s)
 {
     s->side->touch(s, tt_worker_now_us());

@@ -57,6 +57,9 @@ struct tt_stream {
     void *user;
 };
 
+/* What of the options concerns the core, at either end. */
+void tt_session_tune(struct tt_endpoint_tuning *t, const struct tt_options *o);
+
 void tt_session_init(struct tt_session *s, struct tt_loop *w, struct tt_endpoint *e,
                      const struct tt_session_side *side, uint64_t linger_us);
 

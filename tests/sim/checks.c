@@ -66,18 +66,44 @@ static void describe_speaker(FILE *out, const char *who, const struct sim_speake
     fputc('\n', out);
 }
 
-static void describe_endpoint(FILE *out, const char *who, const struct tt_endpoint *e)
+static void describe_carrier(FILE *out, const struct sim *sim, const struct tt_carrier *c)
+{
+    const struct tt_liveness *l = &c->live;
+    fprintf(out, "    carrier %u: role %d, rank %d, flying %u (%" PRIu64 " of %" PRIu64 " bytes)",
+            c->number, c->role, c->rank, c->path.flying.count, c->path.flying_bytes,
+            c->path.max_flying_bytes);
+    fprintf(out, "%s%s%s%s%s%s%s%s", c->native ? ", native" : "", c->proven ? ", proven" : "",
+            l->suspect ? ", suspect" : "", l->moved ? ", moved" : "", c->we_drain ? ", drains" : "",
+            c->peer_drains ? ", is drained" : "", c->doomed ? ", doomed" : "",
+            c->path.leaves_acks ? ", no acks" : "");
+    fprintf(out, "; rtt %" PRIu64 " us, %" PRIu64 " bytes/s, took %" PRIu64 ", brought %" PRIu64,
+            c->path.rtt.smoothed_us, l->bytes_per_s, c->taken_bytes, c->received_bytes);
+    if (l->waiting_us != TT_NEVER)
+        fprintf(out, ", waits for %" PRIu64 " us", sim->now_us - l->waiting_us);
+    if (l->asked_us != TT_NEVER)
+        fprintf(out, ", asked %" PRIu64 " us ago", sim->now_us - l->asked_us);
+    fputc('\n', out);
+}
+
+static void describe_endpoint(FILE *out, const struct sim *sim, const char *who,
+                              const struct tt_endpoint *e)
 {
     const struct tt_kcp_send *send = &e->kcp.send;
     fprintf(out, "  %s: una %u, nxt %u, end %u, edge %u, lost %u; read %u, nxt %u, edge %u\n", who,
             send->una, send->nxt, send->end, send->edge, send->lost.count, e->kcp.receive.read,
             e->kcp.receive.nxt, e->kcp.receive.edge);
     fprintf(out,
-            "    again: %" PRIu64 " timeout, %" PRIu64 " fast, %" PRIu64 " died; tokens %" PRId64
+            "    again: %" PRIu64 " timeout, %" PRIu64 " fast, %" PRIu64 " died, %" PRIu64
+            " left, %" PRIu64 " discarded; suspicions %" PRIu64 "; tokens %" PRId64
             ", waiting %u, unsent %zu, charged %zu\n",
             send->retransmissions[TT_KCP_TIMEOUT], send->retransmissions[TT_KCP_FAST],
-            send->retransmissions[TT_KCP_PATH_DIED], e->smux.receive_tokens, e->smux.accept_waiting,
-            e->smux.unsent_bytes, e->account.bytes);
+            send->retransmissions[TT_KCP_PATH_DIED], send->retransmissions[TT_KCP_PATH_LEFT],
+            send->retransmissions[TT_KCP_DISCARDED], e->stats.suspicions, e->smux.receive_tokens,
+            e->smux.accept_waiting, e->smux.unsent_bytes, e->account.bytes);
+    TT_LIST_FOR_EACH(node, &e->carriers)
+    {
+        describe_carrier(out, sim, TT_CONTAINER_OF(node, struct tt_carrier, node));
+    }
 }
 
 void sim_describe(const struct sim *sim, FILE *out)
@@ -85,9 +111,11 @@ void sim_describe(const struct sim *sim, FILE *out)
     for (unsigned i = 0; i < sim->profile.clients; i++) {
         const struct sim_client *c = &sim->clients[i];
         fprintf(out, "client %u: connection %d\n", i, c->link ? (int)c->link->number : -1);
-        describe_endpoint(out, "client", &c->endpoint);
+        fprintf(out, "  dials %" PRIu64 ", %u under way, %u failed in a row\n", c->dialing.begun,
+                c->dialing.under_way, c->dialing.failures);
+        describe_endpoint(out, sim, "client", &c->endpoint);
         if (c->session)
-            describe_endpoint(out, "server", &c->session->endpoint);
+            describe_endpoint(out, sim, "server", &c->session->endpoint);
         for (unsigned k = 0; k < c->talk_count; k++) {
             const struct sim_talk *t = &c->talks[k];
             if (t->client.closed && t->server.closed)
@@ -132,8 +160,10 @@ static void check_retransmissions(struct sim *sim, const struct tt_endpoint *e, 
     const uint64_t *again = e->kcp.send.retransmissions;
     sim_require(sim, again[TT_KCP_PATH_DIED] <= died,
                 "more was sent again than was in flight on connections that ended");
+    sim_require(sim, again[TT_KCP_DISCARDED] == 0, "something was taken for discarded by the peer");
     if (sim->profile.may_time_out)
         return;
+    sim_require(sim, e->stats.suspicions == 0, "a connection that works was suspected");
     sim_require(sim, again[TT_KCP_TIMEOUT] == 0,
                 "a retransmission timer fired though connections only ended");
     sim_require(sim, again[TT_KCP_FAST] == 0, "a segment was taken for lost though none can be");
@@ -146,7 +176,6 @@ static void check_packets(struct sim *sim, const struct tt_endpoint *e)
                 s->short_packets + s->wrong_conv + s->wrong_len + s->wrong_cmd + s->wrong_una == 0,
                 "a packet of our own made no sense");
     sim_require(sim, e->kcp.receive.beyond_window == 0, "a segment was sent beyond the window");
-    sim_require(sim, e->control_packets == 0, "a packet too short for KCP");
 }
 
 /* What a session may hold: windows, buffers, and slabs that are only partly in use. */
@@ -158,9 +187,40 @@ static uint64_t most_bytes(const struct sim *sim, const struct tt_endpoint_tunin
     return 2 * (received + sent) + (1u << 20) + sim->profile.shape.buffer_bytes;
 }
 
+static bool has_good(const struct tt_endpoint *e)
+{
+    TT_LIST_FOR_EACH(node, &e->carriers)
+    {
+        const struct tt_carrier *c = TT_CONTAINER_OF(node, struct tt_carrier, node);
+        if (c->rank == TT_RANK_GOOD)
+            return true;
+    }
+    return false;
+}
+
+/* A suspect carrier is fed nothing while a better one lives. */
+static void check_feeding(struct sim *sim, const struct tt_endpoint *e)
+{
+    const bool good = has_good(e);
+    TT_LIST_FOR_EACH(node, &e->carriers)
+    {
+        const struct tt_carrier *c = TT_CONTAINER_OF(node, struct tt_carrier, node);
+        const bool may_be_fed = c->path.max_flying_bytes > 0;
+        sim_require(sim, !(good && c->live.suspect && may_be_fed), "a suspect carrier is fed");
+        sim_require(sim, !(good && c->live.suspect && c->path.flying.count > 0),
+                    "data was left on a suspect carrier");
+        sim_require(sim, !(c->doomed || c->we_drain) || !may_be_fed || c->role != TT_CARRIER_ACTIVE,
+                    "a carrier that is over is fed");
+    }
+}
+
 /* of several carriers the newest is fed, and no other. */
 static void check_roles(struct sim *sim, const struct tt_endpoint *e)
 {
+    if (e->native) {
+        check_feeding(sim, e);
+        return;
+    }
     const struct tt_carrier *newest = NULL;
     TT_LIST_FOR_EACH(node, &e->carriers)
     {

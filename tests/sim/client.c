@@ -2,78 +2,91 @@
 
 #include <string.h>
 
-#define FIRST_BACKOFF_US (50 * TT_MS)
-#define MAX_BACKOFF_US   (2 * TT_SECOND)
-#define SHORT_LIFE_US    (10 * TT_SECOND) /* */
-
 /* --- carriers --- */
-
-/* At once after a connection that was of use, later and later after others. */
-static void plan_dial(struct sim *sim, struct sim_client *c, bool failed)
-{
-    if (!failed) {
-        c->backoff_us = 0;
-        c->dial_us = sim->now_us;
-        return;
-    }
-    const uint64_t wait_us = c->backoff_us ? c->backoff_us : FIRST_BACKOFF_US;
-    c->backoff_us = tt_min_u64(2 * wait_us, MAX_BACKOFF_US);
-    c->dial_us = sim->now_us + wait_us * sim_between(sim, 80, 120) / 100;
-    sim_note(sim, "backoff", c->number, wait_us);
-}
 
 static void close_link(struct sim *sim, struct sim_client *c, struct sim_link *link)
 {
-    const bool good = tt_carrier_progressed(&link->at_client.carrier) ||
-                      sim->now_us - link->at_client.carrier.opened_us >= SHORT_LIFE_US;
-    sim_count_in_flight(c, &c->endpoint, &link->at_client.carrier);
-    tt_endpoint_carrier_close(&c->endpoint, sim->now_us, &link->at_client.carrier);
+    struct tt_carrier *carrier = &link->at_client.carrier;
+    if (!tt_dialing_ended(&c->dialing, carrier, sim->now_us))
+        sim_note(sim, "backoff", c->number, c->dialing.wait_us);
+    sim_count_in_flight(c, &c->endpoint, carrier);
+    tt_endpoint_carrier_close(&c->endpoint, sim->now_us, carrier);
     sim_plug_close(&link->at_client);
     sim_note(sim, "client closed", c->number, link->number);
     c->dirty = true;
-    if (c->link != link)
-        return;
-    c->link = NULL;
-    if (c->dialled_us == TT_NEVER)
-        plan_dial(sim, c, !good);
+    if (c->link == link)
+        c->link = NULL;
+}
+
+/* The session wants it closed: the other end learns of it when what was written has arrived. */
+static void close_doomed(struct sim *sim, struct sim_client *c)
+{
+    struct tt_carrier *carrier;
+    while ((carrier = tt_endpoint_next_doomed(&c->endpoint)) != NULL) {
+        struct sim_link *link = TT_CONTAINER_OF(carrier, struct sim_link, at_client.carrier);
+        sim_link_hang_up(sim, link);
+        close_link(sim, c, link);
+    }
+}
+
+static uint32_t framing_of(const struct sim *sim)
+{
+    return sim->profile.shape.kind == SIM_BYTES ? TT_ENCAP_HEADER : 0;
 }
 
 static struct tt_carrier_limits limits_of(const struct sim *sim)
 {
-    return (struct tt_carrier_limits){.ordered = sim->profile.shape.kind == SIM_BYTES,
-                                      .max_packet = sim->profile.shape.max_packet};
+    return (struct tt_carrier_limits){
+        .ordered = sim->profile.shape.kind == SIM_BYTES,
+        .max_packet = sim->profile.shape.max_packet,
+        .framing = framing_of(sim),
+        .prefix = sim->profile.shape.kind == SIM_BYTES ? TT_SESSION_ID_LEN : 0,
+        .dial_us = 2 * sim->profile.shape.latency_us};
 }
 
 static void connected(struct sim *sim, struct sim_client *c)
 {
     const struct tt_carrier_limits limits = limits_of(sim);
     c->link = sim_link_new(sim, c);
-    sim_count_in_flight(c, &c->endpoint, NULL);
+    if (!c->endpoint.native)
+        sim_count_in_flight(c, &c->endpoint, NULL);
     tt_endpoint_carrier_open(&c->endpoint, sim->now_us, &c->link->at_client.carrier, &limits);
     if (sim->profile.shape.kind == SIM_BYTES)
         sim_plug_write(sim, &c->link->at_client, c->endpoint.config.id.bytes, TT_SESSION_ID_LEN);
     c->dirty = true;
 }
 
+static void dial_is_answered(struct sim *sim, struct sim_client *c)
+{
+    if (sim->outage_until_us > sim->now_us) {
+        tt_dialing_failed(&c->dialing, sim->now_us);
+        sim_note(sim, "backoff", c->number, c->dialing.wait_us);
+        return;
+    }
+    tt_dialing_up(&c->dialing);
+    connected(sim, c);
+}
+
 static void dial_if_due(struct sim *sim, struct sim_client *c)
 {
     if (c->dialled_us <= sim->now_us) {
         c->dialled_us = TT_NEVER;
-        if (sim->outage_until_us > sim->now_us)
-            plan_dial(sim, c, true);
-        else
-            connected(sim, c);
+        dial_is_answered(sim, c);
     }
-    if (c->dial_us <= sim->now_us) {
-        c->dial_us = TT_NEVER;
+    if (c->dialled_us != TT_NEVER)
+        return;
+    if (c->redial || tt_dialing_is_due(&c->dialing, &c->endpoint, sim->now_us)) {
+        c->redial = false;
+        tt_dialing_began(&c->dialing, sim->now_us);
         c->dialled_us = sim->now_us + 2 * sim->profile.shape.latency_us;
+        sim->dials++;
     }
 }
 
 void sim_client_redial(struct sim *sim, struct sim_client *c)
 {
-    if (c->dial_us == TT_NEVER && c->dialled_us == TT_NEVER)
-        c->dial_us = sim->now_us;
+    (void)sim;
+    c->redial = c->dialled_us == TT_NEVER;
 }
 
 /* --- a turn --- */
@@ -148,20 +161,24 @@ void sim_client_turn(struct sim *sim, struct sim_client *c)
     handle_timeout(sim, c);
     if (!c->running)
         return;
+    close_doomed(sim, c);
     if (sim_talk_turn(sim, &side)) {
         sim_require(sim, tt_endpoint_touched(&c->endpoint, sim->now_us) == TT_OK,
                     "the client's session ended");
         c->dirty = true;
     }
     flush(sim, c);
+    close_doomed(sim, c);
 }
 
 uint64_t sim_client_next_us(const struct sim *sim, const struct sim_client *c)
 {
-    (void)sim;
     if (!c->running)
         return TT_NEVER;
-    return tt_min_u64(tt_min_u64(c->dial_us, c->dialled_us),
+    const uint64_t dial_us = c->dialled_us == TT_NEVER
+                                 ? tt_dialing_deadline(&c->dialing, &c->endpoint, sim->now_us)
+                                 : c->dialled_us;
+    return tt_min_u64(dial_us,
                       tt_min_u64(tt_endpoint_deadline(&c->endpoint), sim_talk_next_us(c, false)));
 }
 
@@ -184,8 +201,11 @@ void sim_client_start(struct sim *sim, struct sim_client *c)
     tt_slab_pool_init(&c->slabs, &sim->alloc, sim->profile.pool_bytes);
     sim_require(sim, tt_endpoint_init(&c->endpoint, &config, sim->now_us) == TT_OK,
                 "a client could not be made");
+    struct tt_dialing_config dialing = {
+        .first_us = 50 * TT_MS, .most_us = 2 * TT_SECOND, .slow_us = 2 * TT_SECOND};
+    memcpy(dialing.jitter_key, config.hash_key, sizeof dialing.jitter_key);
+    tt_dialing_init(&c->dialing, &dialing);
     c->running = true;
-    c->dial_us = sim->now_us;
     c->dialled_us = TT_NEVER;
     c->progress_us = sim->now_us;
 }

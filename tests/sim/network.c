@@ -177,6 +177,17 @@ void sim_link_cut(struct sim *sim, struct sim_link *link, struct sim_cut cut)
     sim_note(sim, "cut", link->client->number, link->number);
 }
 
+void sim_link_hang_up(struct sim *sim, struct sim_link *link)
+{
+    const uint64_t arrives_us =
+        link->up.latest_us > sim->now_us ? link->up.latest_us - sim->now_us : 0;
+    sim_link_cut(
+        sim, link,
+        (struct sim_cut){.client_learns_us = TT_NEVER,
+                         .server_learns_us = arrives_us + sim->profile.shape.latency_us + 1,
+                         .in_flight_arrives = true});
+}
+
 void sim_bury_links(struct sim *sim)
 {
     struct tt_list_node *next = tt_list_first(&sim->links);

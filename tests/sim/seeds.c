@@ -105,6 +105,8 @@ static void pick_profile(struct sim *dice, struct sim_profile *p)
     }
     if (sim_chance(dice, 20)) /* KCP's clock of 32 bits wraps soon */
         p->start_us = (UINT64_C(1) << 32) * TT_MS - sim_below(dice, 2 * TT_SECOND);
+    p->client.legacy = sim_chance(dice, 25);
+    p->server.legacy = sim_chance(dice, 25);
     pick_shape(dice, &p->shape);
     p->may_time_out = p->shape.kind == SIM_DATAGRAMS || sim_chance(dice, 40);
     if (p->may_time_out)

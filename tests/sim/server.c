@@ -21,8 +21,10 @@ static struct tt_endpoint *endpoint_of(struct sim_client *c)
 
 static void attach(struct sim *sim, struct sim_plug *p)
 {
-    const struct tt_carrier_limits limits = {.ordered = sim->profile.shape.kind == SIM_BYTES,
-                                             .max_packet = sim->profile.shape.max_packet};
+    const struct tt_carrier_limits limits = {
+        .ordered = sim->profile.shape.kind == SIM_BYTES,
+        .max_packet = sim->profile.shape.max_packet,
+        .framing = sim->profile.shape.kind == SIM_BYTES ? TT_ENCAP_HEADER : 0};
     struct tt_session_id id;
 
     memcpy(id.bytes, p->id, sizeof id.bytes);
@@ -69,7 +71,12 @@ static void take(struct sim *sim, struct sim_plug *p, struct tt_span packet, str
         attach(sim, p); /* what follows the ID in one read */
     if (!p->carrier.endpoint && p->link->client->session)
         sim_count_in_flight(p->link->client, endpoint_of(p->link->client), NULL);
-    tt_queue_packet_conn_incoming(&sim->server.conn, sim->now_us, &p->carrier, packet, slab);
+    const int err =
+        tt_queue_packet_conn_incoming(&sim->server.conn, sim->now_us, &p->carrier, packet, slab);
+    if (err && p->learns_us > sim->now_us) { /* a limit: the connection must go */
+        sim_link_cut(sim, p->link, (struct sim_cut){.in_flight_arrives = true});
+        p->learns_us = sim->now_us;
+    }
 }
 
 static int next_packet(struct sim *sim, struct sim_plug *p, struct tt_gather *g, uint32_t *len)
@@ -137,12 +144,27 @@ static void lose_session(struct sim *sim, struct tt_server_session *s)
     tt_queue_packet_conn_close(&sim->server.conn, sim->now_us, s);
 }
 
+/* The client learns of it when what was written has arrived. */
+static void close_doomed(struct sim *sim, struct tt_server_session *s)
+{
+    struct tt_carrier *carrier;
+    while ((carrier = tt_endpoint_next_doomed(&s->endpoint)) != NULL) {
+        struct sim_link *l = TT_CONTAINER_OF(carrier, struct sim_link, at_server.carrier);
+        sim_link_cut(sim, l,
+                     (struct sim_cut){.client_learns_us = sim->profile.shape.latency_us,
+                                      .server_learns_us = TT_NEVER,
+                                      .in_flight_arrives = true});
+        close_link(sim, l);
+    }
+}
+
 static void flush_session(struct sim *sim, struct tt_server_session *s)
 {
     if (s->endpoint.error) {
         lose_session(sim, s);
         return;
     }
+    close_doomed(sim, s);
     TT_LIST_FOR_EACH(node, &s->endpoint.carriers)
     {
         struct tt_carrier *carrier = TT_CONTAINER_OF(node, struct tt_carrier, node);
@@ -160,7 +182,9 @@ static void flush(struct sim *sim)
     TT_LIST_FOR_EACH(node, &sim->links)
     {
         struct sim_link *l = TT_CONTAINER_OF(node, struct sim_link, node);
-        if (!sim_plug_can_go_on(sim, &l->at_server))
+        const bool greets = l->at_server.open && !l->at_server.carrier.endpoint &&
+                            tt_queue_packet_conn_wants_send(&l->at_server.carrier);
+        if (!greets && !sim_plug_can_go_on(sim, &l->at_server))
             continue;
         sim_plug_flush(sim, &l->at_server, next_packet);
         if (l->at_server.carrier.endpoint)

@@ -29,6 +29,7 @@
 #include "core/base/list.h"
 #include "core/encapsulation.h"
 #include "core/queue_packet_conn.h"
+#include "core/session/dialing.h"
 #include "core/session/endpoint.h"
 
 #define SIM_MAX_CLIENTS 4u
@@ -135,6 +136,9 @@ struct sim_cut {
 };
 void sim_link_cut(struct sim *sim, struct sim_link *link, struct sim_cut cut);
 
+/* The client's program closes it: what was written still arrives, and then the server learns. */
+void sim_link_hang_up(struct sim *sim, struct sim_link *link);
+
 /* Frees the links that are over at both ends. */
 void sim_bury_links(struct sim *sim);
 
@@ -191,10 +195,10 @@ struct sim_client {
     struct tt_endpoint endpoint;
     struct tt_slab_pool slabs;
     bool dirty;
-    uint64_t dial_us;      /* when to dial next, or TT_NEVER */
+    struct tt_dialing dialing;
+    bool redial;           /* dial though nothing is missing */
     uint64_t dialled_us;   /* when the dial under way is answered, or TT_NEVER */
-    uint64_t backoff_us;   /* 0: the last dial was good */
-    struct sim_link *link; /* the one in use, or NULL */
+    struct sim_link *link; /* the newest, or NULL */
     struct sim_talk talks[SIM_MAX_STREAMS];
     unsigned talk_count;
     uint64_t progress;    /* grows with every byte delivered to an application, and every end */
@@ -265,6 +269,7 @@ struct sim {
     uint32_t next_link;
     uint64_t outage_until_us; /* dials are refused before it */
     uint64_t cuts;
+    uint64_t dials;
     unsigned lost_at_client, lost_at_server; /* sessions that reached their time limits */
     struct sim_event events[SIM_MAX_EVENTS];
     unsigned event_count;

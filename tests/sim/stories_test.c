@@ -169,7 +169,9 @@ static void redial_now(struct sim *sim, uint64_t arg)
 static void test_a_new_connection_beside_the_old_one_takes_over(void **state)
 {
     (void)state;
-    struct sim *sim = sim_new(first_seed(), NULL);
+    struct sim_profile p = usual();
+    p.client.legacy = p.server.legacy = true;
+    struct sim *sim = sim_new(first_seed(), &p);
     add_echo(sim, 5u << 20, 5u << 20);
     for (unsigned i = 1; i <= 5; i++)
         sim_at(sim, sim->now_us + i * 50 * TT_MS, redial_now, 0);

@@ -2,10 +2,11 @@
 #include <string.h>
 
 #include "core/base/clock.h"
+#include "core/session/carriers.h"
 #include "core/session/endpoint.h"
+#include "core/session/liveness.h"
+#include "core/session/native.h"
 #include "core/smux/frame.h"
-
-#define CONTROL_PACKET_MAX 11u /* native.md section 1 */
 
 /* A bulk stream's frames, header included, fill whole segments: they need no joining, and none of
  * them lies in two places. 47 of 1376 bytes are what fits below 65,535.
@@ -18,6 +19,8 @@
 #define QUEUED_SEGMENTS FRAME_SEGMENTS
 
 #define REPEATED_ACKS ((16u << 10) / TT_KCP_HEADER) /* 16 kB */
+
+#define JUMP_US (5 * TT_SECOND) /* */
 
 /* After a refusal for want of memory nothing else may come that would make us try again. */
 #define RETRY_US (50 * TT_MS)
@@ -42,6 +45,11 @@ void tt_endpoint_tuning_default(struct tt_endpoint_tuning *t)
         .keepalive_interval_us = 10 * TT_SECOND,
         .session_timeout_us = 600 * TT_SECOND,
         .redial_allowance = 16,
+        .carriers = 1,
+        .max_carriers = 16,
+        .liveness_floor_us = 100 * TT_MS,
+        .liveness_ceiling_us = 30 * TT_SECOND,
+        .ping_idle_us = 25 * TT_SECOND,
     };
 }
 
@@ -91,6 +99,7 @@ int tt_endpoint_init(struct tt_endpoint *e, const struct tt_endpoint_config *con
     *e = (struct tt_endpoint){.config = *config,
                               .heard_us = now_us,
                               .allowance = config->tuning.redial_allowance,
+                              .best_rank = TT_RANK_NONE,
                               .retry_us = TT_NEVER};
     tt_list_init(&e->carriers);
     int err = init_kcp(e);
@@ -121,7 +130,10 @@ static void activate(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *
     c->role = TT_CARRIER_ACTIVE;
     c->acked_mark = e->kcp.send.acked_bytes;
     tt_kcp_path_open(&e->kcp, &c->path, now_us, c->limits.ordered,
-                     c->number == 0 ? TT_KCP_UNLIMITED : e->allowance, REPEATED_ACKS);
+                     e->next_carrier == 1 ? TT_KCP_UNLIMITED : e->allowance, REPEATED_ACKS);
+    if (3 * c->limits.dial_us > c->path.rtt.rto_us)
+        c->path.rtt.rto_us = 3 * c->limits.dial_us;
+    tt_liveness_begin(e, c, now_us);
 }
 
 /* Where every connection ends after a few kB, what is sent at its start can use all of them up
@@ -143,6 +155,8 @@ static void deactivate(struct tt_endpoint *e, struct tt_carrier *c, enum tt_carr
         learn_allowance(e, c);
         tt_kcp_path_close(&e->kcp, &c->path);
     }
+    if (e->data_carrier == c)
+        e->data_carrier = NULL;
     c->role = role;
 }
 
@@ -150,20 +164,38 @@ static void replace_all(struct tt_endpoint *e)
 {
     TT_LIST_FOR_EACH(node, &e->carriers)
     {
-        deactivate(e, TT_CONTAINER_OF(node, struct tt_carrier, node), TT_CARRIER_REPLACED);
+        struct tt_carrier *c = TT_CONTAINER_OF(node, struct tt_carrier, node);
+        deactivate(e, c, TT_CARRIER_REPLACED);
+        if (e->config.client && !e->config.tuning.legacy)
+            tt_carriers_doom(e, c); /* the server may be a native one, and would go on feeding it */
     }
 }
 
+/* What a server learned of the carrier before it had a session stays. */
 static void set_up_carrier(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
                            const struct tt_carrier_limits *limits)
 {
+    const struct tt_carrier was = *c;
     *c = (struct tt_carrier){.endpoint = e,
                              .id = e->config.id,
                              .number = e->next_carrier++,
-                             .attached = c->attached,
+                             .attached = was.attached,
                              .limits = *limits,
                              .opened_us = now_us,
+                             .rank = TT_RANK_NONE,
+                             .hello_us = TT_NEVER,
+                             .peer_until_us = TT_NEVER,
+                             .taken_bytes = limits->prefix,
                              .progress_mark = progress(e)};
+    if (was.native) {
+        c->native = true;
+        c->number = was.number;
+        c->peer_max_packet = was.peer_max_packet;
+        c->peer_no_drops = was.peer_no_drops;
+        c->due = was.due;
+        c->hellos = was.hellos;
+    }
+    e->carrier_count++;
 }
 
 /* A server sends its packets to one carrier after the other in the order in which it made them:
@@ -176,17 +208,49 @@ static void remember_una(const struct tt_endpoint *e, struct tt_carrier *c)
     c->heard_una = e->kcp.send.una;
 }
 
+/* So that nobody can make a session of many thousands: the one that is worth least goes. */
+static void make_place(struct tt_endpoint *e, const struct tt_carrier *newest)
+{
+    struct tt_carrier *worst = NULL;
+    if (e->carrier_count - e->doomed <= e->config.tuning.max_carriers)
+        return;
+    TT_LIST_FOR_EACH(node, &e->carriers)
+    {
+        struct tt_carrier *c = TT_CONTAINER_OF(node, struct tt_carrier, node);
+        if (c != newest && !c->doomed && (!worst || c->rank > worst->rank))
+            worst = c;
+    }
+    e->stats.carriers_full++;
+    tt_carriers_doom(e, worst);
+}
+
+/* A legacy server answers a window probe, once it knows the session. */
+static void probe_legacy(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c)
+{
+    if (e->config.client && !e->native && e->kcp.stats.segments_in > 0)
+        tt_liveness_want_answer(e, c, now_us);
+}
+
 void tt_endpoint_carrier_open(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
                               const struct tt_carrier_limits *limits)
 {
     const bool alone = tt_list_empty(&e->carriers);
 
-    replace_all(e);
+    if (!e->native && !c->native)
+        replace_all(e);
     set_up_carrier(e, now_us, c, limits);
     if (e->config.client && alone)
         remember_una(e, c);
     tt_list_push_back(&e->carriers, &c->node);
     activate(e, now_us, c);
+    tt_native_begin(e, c);
+    probe_legacy(e, now_us, c);
+    if (c->native)
+        tt_native_joined(e, c, now_us);
+    else if (!e->config.client && !e->native)
+        tt_carriers_proven(e, c);
+    tt_carriers_review(e);
+    make_place(e, c);
 }
 
 void tt_endpoint_carrier_open_behind(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
@@ -197,6 +261,7 @@ void tt_endpoint_carrier_open_behind(struct tt_endpoint *e, uint64_t now_us, str
     set_up_carrier(e, now_us, c, limits);
     tt_list_insert_before(&newer->node, &c->node);
     c->role = TT_CARRIER_REPLACED;
+    make_place(e, c);
 }
 
 /* The newest of those that were replaced, when no other is left. */
@@ -206,17 +271,58 @@ static void promote_newest(struct tt_endpoint *e, uint64_t now_us)
     if (!node)
         return;
     struct tt_carrier *c = TT_CONTAINER_OF(node, struct tt_carrier, node);
-    if (c->role == TT_CARRIER_REPLACED)
+    if (c->role == TT_CARRIER_REPLACED && !c->doomed)
         activate(e, now_us, c);
 }
 
 void tt_endpoint_carrier_close(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c)
 {
+    const bool flew = c->role == TT_CARRIER_ACTIVE;
     assert(c->endpoint == e);
     deactivate(e, c, TT_CARRIER_GONE);
     tt_list_remove(&c->node);
+    tt_native_note_gone(e, c);
+    if (c->doomed)
+        e->doomed--;
+    else if (e->config.client && !c->proven)
+        e->unproven_in_a_row++;
+    e->carrier_count--;
     c->endpoint = NULL;
-    promote_newest(e, now_us);
+    if (!e->native)
+        promote_newest(e, now_us);
+    if (flew && !tt_list_empty(&e->carriers)) /* acks of ours may have died with it */
+        tt_kcp_repeat_acks(&e->kcp, REPEATED_ACKS);
+    tt_carriers_review(e);
+}
+
+struct tt_carrier *tt_endpoint_next_doomed(const struct tt_endpoint *e)
+{
+    if (e->doomed == 0)
+        return NULL;
+    TT_LIST_FOR_EACH(node, &e->carriers)
+    {
+        struct tt_carrier *c = TT_CONTAINER_OF(node, struct tt_carrier, node);
+        if (c->doomed)
+            return c;
+    }
+    return NULL;
+}
+
+void tt_endpoint_carrier_blocked(struct tt_endpoint *e, struct tt_carrier *c, bool blocked)
+{
+    if (c->blocked == blocked)
+        return;
+    c->blocked = blocked;
+    if (e->carrier_count > 1)
+        tt_carriers_route_acks(e);
+}
+
+void tt_endpoint_doubt_carriers(struct tt_endpoint *e, uint64_t now_us)
+{
+    TT_LIST_FOR_EACH(node, &e->carriers)
+    {
+        tt_liveness_doubt(e, TT_CONTAINER_OF(node, struct tt_carrier, node), now_us);
+    }
 }
 
 void tt_endpoint_dispose(struct tt_endpoint *e)
@@ -289,29 +395,78 @@ static bool peer_began_anew(const struct tt_endpoint *e, struct tt_carrier *c)
     return back && tt_seq_before(una, e->kcp.send.una);
 }
 
-int tt_endpoint_receive(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
-                        struct tt_span packet, struct tt_slab *slab)
+/* The first packet on a client's carrier says whether the server is a native one. */
+static void note_first_packet(struct tt_endpoint *e, struct tt_carrier *c, bool is_hello)
+{
+    if (!e->config.client || c->proven)
+        return;
+    if (c->limits.ordered && !is_hello)
+        c->legacy = true;
+    if (!is_hello) /* a HELLO may say that the session is unknown there */
+        tt_carriers_proven(e, c);
+}
+
+/* Data that came, new or not: each is acknowledged, and best where it came. */
+static uint64_t pushes(const struct tt_endpoint *e)
+{
+    return e->kcp.receive.brought + e->kcp.receive.duplicates;
+}
+
+static void receive_segments(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
+                             struct tt_span packet, struct tt_slab *slab)
 {
     const uint64_t acked_before = e->kcp.send.acked_bytes;
+    const uint64_t brought_before = e->kcp.receive.brought;
+    const uint64_t pushes_before = pushes(e);
 
-    c->received_packets++;
-    c->received_bytes += packet.len;
-    if (e->error)
-        return e->error;
-    if (packet.len <= CONTROL_PACKET_MAX) {
-        e->control_packets++;
-        return TT_OK;
-    }
-    e->heard_us = now_us;
+    note_first_packet(e, c, false);
     if (tt_kcp_input(&e->kcp, now_us, packet, slab) == TT_OK && peer_began_anew(e, c)) {
         e->error = TT_E_LOST;
-        return e->error;
+        return;
     }
+    if (pushes(e) != pushes_before && e->data_carrier != c) {
+        e->data_carrier = c;
+        tt_carriers_route_acks(e);
+    }
+    tt_liveness_heard(e, c, now_us, e->kcp.receive.brought != brought_before);
+    tt_liveness_review_arrivals(e, now_us);
     if (e->kcp.send.acked_bytes != acked_before)
         tt_smux_acked(&e->smux, e->kcp.send.acked_bytes);
     drain(e, now_us);
-    /* No memory: as if the packet had been lost; KCP has counted it. */
+}
+
+/* R-15: what was promised not to be discarded, and could not be kept, dies with its carrier, so
+ * that the peer sends it again.
+ */
+static void settle(struct tt_endpoint *e, struct tt_carrier *c, uint64_t refused_before)
+{
     (void)tt_kcp_settle(&e->kcp);
+    if (c->native && c->limits.ordered && e->kcp.receive.no_memory != refused_before)
+        tt_carriers_doom(e, c);
+}
+
+int tt_endpoint_receive(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
+                        struct tt_span packet, struct tt_slab *slab)
+{
+    const uint64_t refused_before = e->kcp.receive.no_memory;
+
+    c->received_packets++;
+    c->received_bytes += packet.len + c->limits.framing;
+    if (e->error)
+        return e->error;
+    if (c->doomed)
+        return TT_OK;
+    if (!tt_is_control(packet.len)) {
+        receive_segments(e, now_us, c, packet, slab);
+        e->heard_us = now_us;
+        settle(e, c, refused_before);
+    } else if (e->config.tuning.legacy) {
+        e->stats.control_in++; /* dropped, and proves nothing */
+    } else {
+        tt_native_receive(e, c, now_us, packet);
+        if (c->native)
+            e->heard_us = now_us;
+    }
     return e->error;
 }
 
@@ -374,9 +529,21 @@ static void take_frames(struct tt_endpoint *e, uint64_t now_us, struct tt_carrie
         retry_later(e, now_us);
 }
 
-static bool has_budget(const struct tt_carrier *c)
+static int next_segments(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
+                         struct tt_gather *g, uint32_t *len)
 {
-    return c->limits.max_bytes == 0 || c->taken_bytes + c->limits.max_packet <= c->limits.max_bytes;
+    const bool data = c->path.max_flying_bytes > 0;
+    const uint32_t most = tt_carriers_max_packet(e, c, data);
+
+    if (most == 0)
+        return TT_E_AGAIN;
+    if (data)
+        take_frames(e, now_us, c);
+    tt_liveness_before_sending(e, c);
+    int err = tt_kcp_next_packet(&e->kcp, now_us, &c->path, most, g, len);
+    if (err == TT_OK)
+        tt_liveness_sent(c, now_us);
+    return err;
 }
 
 int tt_endpoint_next_packet(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
@@ -385,23 +552,32 @@ int tt_endpoint_next_packet(struct tt_endpoint *e, uint64_t now_us, struct tt_ca
     *len = 0;
     if (e->error)
         return e->error;
-    if (c->role != TT_CARRIER_ACTIVE || !has_budget(c))
+    if (c->role != TT_CARRIER_ACTIVE || c->doomed)
         return TT_E_AGAIN;
-    take_frames(e, now_us, c);
-    int err = tt_kcp_next_packet(&e->kcp, now_us, &c->path, c->limits.max_packet, g, len);
+    int err = tt_native_next_packet(e, c, now_us, g, len);
+    if (err == TT_E_AGAIN)
+        err = next_segments(e, now_us, c, g, len);
+    if (err == TT_E_AGAIN)
+        tt_carriers_drained(e, c);
     if (err)
         return err;
     c->taken_packets++;
-    c->taken_bytes += *len;
+    c->taken_bytes += *len + c->limits.framing;
+    if (c->rank != TT_RANK_NONE && tt_carriers_max_packet(e, c, true) == 0)
+        tt_carriers_spent(e, c);
     return TT_OK;
 }
 
 bool tt_endpoint_wants_send(const struct tt_endpoint *e, const struct tt_carrier *c)
 {
-    if (e->error || c->role != TT_CARRIER_ACTIVE || !has_budget(c))
+    if (e->error || c->role != TT_CARRIER_ACTIVE || c->doomed)
+        return false;
+    if (tt_native_wants_send(e, c))
+        return true;
+    if (tt_carriers_max_packet(e, c, c->path.max_flying_bytes > 0) == 0)
         return false;
     return tt_kcp_wants_send(&e->kcp, &c->path) ||
-           (tt_smux_wants_send(&e->smux) && appetite(e, c) > 0);
+           (c->path.max_flying_bytes > 0 && tt_smux_wants_send(&e->smux) && appetite(e, c) > 0);
 }
 
 /* --- time --- */
@@ -416,8 +592,21 @@ uint64_t tt_endpoint_deadline(const struct tt_endpoint *e)
 {
     if (e->error)
         return TT_NEVER;
-    return tt_min_u64(tt_min_u64(tt_kcp_deadline(&e->kcp), tt_smux_deadline(&e->smux)),
-                      tt_min_u64(e->retry_us, lost_at_us(e)));
+    uint64_t deadline_us = tt_min_u64(tt_kcp_deadline(&e->kcp), tt_smux_deadline(&e->smux));
+    TT_LIST_FOR_EACH(node, &e->carriers)
+    {
+        const struct tt_carrier *c = TT_CONTAINER_OF(node, struct tt_carrier, node);
+        deadline_us = tt_min_u64(deadline_us, tt_carriers_deadline(e, c));
+    }
+    return tt_min_u64(deadline_us, tt_min_u64(e->retry_us, lost_at_us(e)));
+}
+
+/* We were called much later than we asked for: the machine slept. */
+static void notice_jump(struct tt_endpoint *e, uint64_t now_us)
+{
+    const uint64_t deadline_us = tt_endpoint_deadline(e);
+    if (e->config.client && deadline_us > 0 && now_us > tt_deadline_after(deadline_us, JUMP_US))
+        tt_endpoint_doubt_carriers(e, now_us);
 }
 
 int tt_endpoint_handle_timeout(struct tt_endpoint *e, uint64_t now_us)
@@ -428,6 +617,7 @@ int tt_endpoint_handle_timeout(struct tt_endpoint *e, uint64_t now_us)
         e->error = TT_E_TIMEOUT;
         return e->error;
     }
+    notice_jump(e, now_us);
     if (tt_kcp_deadline(&e->kcp) <= now_us)
         tt_kcp_handle_timeout(&e->kcp, now_us);
     if (tt_smux_deadline(&e->smux) <= now_us) {
@@ -437,6 +627,11 @@ int tt_endpoint_handle_timeout(struct tt_endpoint *e, uint64_t now_us)
     if (e->retry_us <= now_us) {
         e->retry_us = TT_NEVER;
         drain(e, now_us); /* what waits to be sent is asked for behind this call */
+    }
+    /* Last: how long an answer may take depends on what is in flight. */
+    TT_LIST_FOR_EACH(node, &e->carriers)
+    {
+        tt_carriers_handle_timeout(e, TT_CONTAINER_OF(node, struct tt_carrier, node), now_us);
     }
     return e->error;
 }

@@ -38,6 +38,13 @@ struct tt_endpoint_tuning {
     uint64_t keepalive_interval_us;
     uint64_t session_timeout_us; /* nothing received for so long: the session is lost */
     uint32_t redial_allowance;   /* most segments at once on a carrier that follows another */
+    bool legacy;                 /* never send a control packet, nor understand one */
+    uint32_t carriers;           /* client: how many are to be in use at once */
+    uint32_t standby;            /* client: and how many spare */
+    uint32_t max_carriers;       /* more at once are not kept: the oldest goes */
+    uint64_t liveness_floor_us;  /* an answer is given so long at least ... */
+    uint64_t liveness_ceiling_us; /* ... and at most */
+    uint64_t ping_idle_us;        /* R-24; 0: never */
 };
 
 void tt_endpoint_tuning_default(struct tt_endpoint_tuning *t);
@@ -53,13 +60,36 @@ struct tt_endpoint_config {
     const struct tt_alloc *alloc;
 };
 
+#define TT_GONE_REMEMBERED 8u /* */
+
+struct tt_endpoint_stats {
+    uint64_t control_in, control_out; /* control packets */
+    uint64_t pings_sent, stray_pongs;
+    uint64_t suspicions, taken_back; /* carriers that owed an answer; that gave it after all */
+    uint64_t drained;                /* carriers that were too many */
+    uint64_t carriers_full;          /* carriers that went for max_carriers */
+};
+
 struct tt_endpoint {
     struct tt_endpoint_config config;
     struct tt_kcp kcp;
     struct tt_smux smux;
     struct tt_slab_account account; /* received slabs that this session keeps alive */
     struct tt_list carriers;        /* the newest last; all but UNBOUND and GONE ones */
+    uint32_t carrier_count;
+    uint32_t doomed; /* of them */
     uint32_t next_carrier;
+    bool native;                       /* the peer has ever sent a HELLO */
+    enum tt_carrier_rank best_rank;    /* of all carriers */
+    struct tt_carrier *best_last;      /* of rank LAST, the one to use when there is no better */
+    struct tt_carrier *data_carrier;   /* that last brought data, or NULL */
+    uint32_t unproven_in_a_row;        /* carriers that went without ever bringing anything */
+    uint64_t rtt_us;                   /* of the carrier that was measured last; 0: none yet */
+    uint64_t tokens;                   /* PINGs so far */
+    uint32_t gone[TT_GONE_REMEMBERED]; /* numbers of the carriers that went last */
+    uint32_t gone_count;               /* all that ever went ... */
+    uint32_t gone_known;               /* ... and those that the peer knows of */
+    struct tt_endpoint_stats stats;
     uint32_t allowance; /* what the next carrier begins with; redial_allowance or less */
     uint64_t heard_us;  /* when anything last came */
     uint64_t retry_us;  /* memory was refused: when to try again, or TT_NEVER */
@@ -67,7 +97,6 @@ struct tt_endpoint {
     size_t drain_offset;       /* bytes of the first segment in order that smux has taken already */
     int error;                 /* 0, or the fatal error that ended the session */
     bool closing;              /* the application is done; see tt_endpoint_close */
-    uint64_t control_packets; /* packets of under 12 bytes: reserved for native sessions, dropped */
 };
 
 /* Returns 0, TT_E_INVAL or TT_E_NOMEM; after an error there is nothing to dispose of. */
@@ -80,8 +109,8 @@ void tt_endpoint_dispose(struct tt_endpoint *e);
 /* --- carriers --- */
 
 /* c is the caller's memory, all zeroes or a GONE one; it must stay until it is closed. From now on
- * it may be asked for packets. A new carrier replaces the older ones (R-20): on a legacy session
- * nobody has two on purpose.
+ * it may be asked for packets. On a session that never brought a HELLO a new carrier replaces the
+ * older ones (R-20): nobody has two on purpose there.
  */
 void tt_endpoint_carrier_open(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
                               const struct tt_carrier_limits *limits);
@@ -97,6 +126,23 @@ void tt_endpoint_carrier_open_behind(struct tt_endpoint *e, uint64_t now_us, str
 /* The connection is gone. What was last sent on it and is not acknowledged is sent again at once.
  */
 void tt_endpoint_carrier_close(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c);
+
+/* The next carrier that its owner is to close, with tt_endpoint_carrier_close and the connection;
+ * NULL: none. To be asked after receiving, after sending and after a timeout.
+ */
+struct tt_carrier *tt_endpoint_next_doomed(const struct tt_endpoint *e);
+
+/* The connection takes no more for now, or does so again: acks may leave elsewhere meanwhile. */
+void tt_endpoint_carrier_blocked(struct tt_endpoint *e, struct tt_carrier *c, bool blocked);
+
+/* How many carriers a client wants to have, and whether it should dial one now. */
+uint32_t tt_endpoint_wanted_carriers(const struct tt_endpoint *e);
+bool tt_endpoint_wants_carrier(const struct tt_endpoint *e);
+
+/* The clock was found to have jumped, or the network to have changed: no carrier is trusted until
+ * it has answered (R-25).
+ */
+void tt_endpoint_doubt_carriers(struct tt_endpoint *e, uint64_t now_us);
 
 /* Whether a new byte was delivered or acknowledged since the carrier opened. */
 bool tt_carrier_progressed(const struct tt_carrier *c);

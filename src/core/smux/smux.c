@@ -90,6 +90,13 @@ uint64_t tt_smux_deadline(const struct tt_smux *m)
     return m->nop_due ? m->check_at_us : tt_min_u64(m->nop_at_us, m->check_at_us);
 }
 
+void tt_smux_peer_is_native(struct tt_smux *m)
+{
+    m->config.legacy_peer = false;
+    m->nop_due = false;
+    m->nop_at_us = TT_NEVER;
+}
+
 /* The next free number of ours. The peer may have opened a stream with one of them (S-14). */
 static int new_stream(struct tt_smux *m, struct tt_smux_stream **stream)
 {

@@ -222,6 +222,9 @@ bool tt_smux_settled(const struct tt_smux *m);
  */
 int tt_smux_handle_timeout(struct tt_smux *m, uint64_t now_us);
 
+/* The peer is one of ours: what do for Go's smux is not needed from now on. */
+void tt_smux_peer_is_native(struct tt_smux *m);
+
 /* When to call tt_smux_handle_timeout, or TT_NEVER. O(1). */
 uint64_t tt_smux_deadline(const struct tt_smux *m);
 

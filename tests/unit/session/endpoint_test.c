@@ -67,7 +67,7 @@ static void test_short_packets_are_kept_for_native_sessions_and_prove_nothing(vo
     s.world.now_us += TT_SECOND;
     for (uint32_t len = 0; len <= 11; len++)
         assert_int_equal(give_client(&s.world, &s.client, tt_span_of("control packet", len)), 0);
-    assert_int_equal(s.world.client.control_packets, 12);
+    assert_int_equal(s.world.client.stats.control_in, 12);
     assert_int_equal(s.world.client.heard_us, heard_us);
     assert_int_equal(s.world.client.kcp.stats.packets_in, s.client.received_packets - 12);
     session_world_close(&s.world);

@@ -16,6 +16,7 @@ struct session_setup usual_setup(void)
         .smux_version = 2, .max_sessions = 8, .accept_backlog = 4, .closed_us = 60 * TT_SECOND};
     tt_endpoint_tuning_default(&s.client);
     tt_endpoint_tuning_default(&s.server);
+    s.client.legacy = s.server.legacy = true; /* the worked example's protocol alone */
     return s;
 }
 
@@ -155,7 +156,7 @@ int give_client(struct session_world *w, struct tt_carrier *c, struct tt_span pa
 void give_server(struct session_world *w, struct tt_carrier *c, struct tt_span packet)
 {
     const struct delivery d = deliver(w, packet);
-    tt_queue_packet_conn_incoming(&w->server, w->now_us, c, d.packet, d.slab);
+    (void)tt_queue_packet_conn_incoming(&w->server, w->now_us, c, d.packet, d.slab);
     end_delivery(&d);
 }
 

@@ -1,0 +1,38 @@
+/* native.h - what two ends of this project say to each other beside KCP: control packets that come
+ * and leave (native.md sections 1 and 4). A legacy peer is sent HELLO by a client, and nothing
+ * else.
+ */
+#ifndef TT_CORE_SESSION_NATIVE_H
+#define TT_CORE_SESSION_NATIVE_H
+
+#include <stdint.h>
+
+#include "core/session/endpoint.h"
+
+/* c is new; a client's first packet on it is HELLO. */
+void tt_native_begin(struct tt_endpoint *e, struct tt_carrier *c);
+
+/* A HELLO came on c, which has no session yet: what it says about the carrier is kept, and an
+ * answer is due. Returns 0, or TT_E_PROTO: the carrier must end.
+ */
+int tt_native_greet(struct tt_carrier *c, const struct tt_control *hello, uint16_t answer_flags,
+                    uint32_t mtu);
+
+/* c, greeted before, has joined e: what is known of it now holds. */
+void tt_native_joined(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_us);
+
+/* A packet of at most TT_CONTROL_MAX bytes came on c, a carrier of e. */
+void tt_native_receive(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_us,
+                       struct tt_span packet);
+
+/* Whether a control packet is due on c; and the next one, gathered into g: as
+ * tt_endpoint_next_packet. e: NULL while c has no session.
+ */
+bool tt_native_wants_send(const struct tt_endpoint *e, const struct tt_carrier *c);
+int tt_native_next_packet(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_us,
+                          struct tt_gather *g, uint32_t *len);
+
+/* c has gone: the others may be told. */
+void tt_native_note_gone(struct tt_endpoint *e, const struct tt_carrier *c);
+
+#endif
