@@ -17,7 +17,7 @@ static bool has_working_link(const struct sim *sim, const struct sim_client *c)
     TT_LIST_FOR_EACH(node, &sim->links)
     {
         const struct sim_link *l = TT_CONTAINER_OF(node, struct sim_link, node);
-        if (l->client == c && l == c->link && !l->cut && l->at_client.open)
+        if (l->client == c && l == c->link && !l->cut && !l->frozen && l->at_client.open)
             return true;
     }
     return false;

@@ -108,10 +108,12 @@ uint32_t sim_pipe_write(struct sim *sim, struct sim_pipe *pipe, const uint8_t *d
         len = 1 + (uint32_t)sim_below(sim, len);
     if (len == 0)
         return 0;
-    if (pipe->dead)
+    if (pipe->dead) {
         pipe->held_bytes += len; /* the dead buffer fills up, and nobody empties it */
-    else
+    } else {
         add(sim, pipe, data, len);
+        pipe->passed += len;
+    }
     return len;
 }
 
@@ -177,6 +179,43 @@ void sim_link_cut(struct sim *sim, struct sim_link *link, struct sim_cut cut)
     sim_note(sim, "cut", link->client->number, link->number);
 }
 
+void sim_link_freeze(struct sim *sim, struct sim_link *link, bool up, bool down)
+{
+    if (link->cut)
+        return;
+    if (up)
+        kill_pipe(&link->up, false);
+    if (down)
+        kill_pipe(&link->down, false);
+    link->frozen = true;
+    sim_note(sim, "frozen", link->number, up + 2u * down);
+}
+
+static uint64_t left(uint64_t most, uint64_t passed)
+{
+    if (most == 0)
+        return UINT64_MAX;
+    return passed < most ? most - passed : 0;
+}
+
+uint32_t sim_link_let_pass(struct sim *sim, struct sim_link *link, const struct sim_pipe *pipe,
+                           uint32_t len)
+{
+    const struct sim_shape *s = &sim->profile.shape;
+    const uint64_t of_pipe = pipe == &link->up ? left(s->freeze_up, pipe->passed)
+                                               : left(s->freeze_down, pipe->passed);
+    const uint64_t of_link = left(s->freeze_sum, link->up.passed + link->down.passed);
+    const uint64_t most = of_pipe < of_link ? of_pipe : of_link;
+    if (len <= most || link->frozen)
+        return len;
+    if (most == 0) { /* what passed is on its way, and arrives */
+        link->frozen = link->up.dead = link->down.dead = true;
+        sim_note(sim, "frozen", link->number, 3);
+        return len;
+    }
+    return (uint32_t)most;
+}
+
 void sim_link_hang_up(struct sim *sim, struct sim_link *link)
 {
     const uint64_t arrives_us =
@@ -184,7 +223,10 @@ void sim_link_hang_up(struct sim *sim, struct sim_link *link)
     sim_link_cut(
         sim, link,
         (struct sim_cut){.client_learns_us = TT_NEVER,
-                         .server_learns_us = arrives_us + sim->profile.shape.latency_us + 1,
+                                  .server_learns_us =
+                                      link->up.dead
+                                          ? TT_NEVER
+                                          : arrives_us + sim->profile.shape.latency_us + 1,
                          .in_flight_arrives = true});
 }
 

@@ -26,6 +26,14 @@ void sim_cut_randomly(struct sim *sim, uint64_t arg)
         sim_link_cut(sim, c->link, random_cut(sim));
 }
 
+void sim_freeze_randomly(struct sim *sim, uint64_t arg)
+{
+    struct sim_client *c = &sim->clients[arg];
+    const uint64_t which = 1 + sim_below(sim, 3);
+    if (c->link)
+        sim_link_freeze(sim, c->link, which & 1, which & 2);
+}
+
 void sim_begin_outage(struct sim *sim, uint64_t duration_us)
 {
     sim->outage_until_us = sim->now_us + duration_us;

@@ -59,6 +59,10 @@ struct sim_shape {
     uint32_t most_a_read;
     uint32_t lost_permille, repeated_permille; /* datagrams */
     uint32_t max_packet;
+    /* Somebody on the path lets no more pass after so many bytes, in either direction, and tells
+     * nobody; 0: no limit. up, down, both directions together.
+     */
+    uint64_t freeze_up, freeze_down, freeze_sum;
 };
 
 /* One direction of a connection. */
@@ -68,13 +72,17 @@ struct sim_pipe {
     uint32_t held_bytes;            /* in the buffer */
     uint64_t free_us;               /* when the last byte written so far has left */
     uint64_t latest_us;             /* when the last byte written so far arrives */
-    bool dead;                      /* nothing that is written arrives any more */
+    bool dead; /* nothing that is written arrives any more */
+    uint64_t passed; /* bytes that were ever written while it was not */
 };
 
 /* How many bytes could be written now. */
 uint32_t sim_pipe_room(const struct sim *sim, const struct sim_pipe *pipe);
 /* Takes what fits, and says how much it was. A datagram is always taken. */
 uint32_t sim_pipe_write(struct sim *sim, struct sim_pipe *pipe, const uint8_t *data, uint32_t len);
+/* What of len bytes may still pass before somebody freezes the link; that happens here. */
+uint32_t sim_link_let_pass(struct sim *sim, struct sim_link *link, const struct sim_pipe *pipe,
+                           uint32_t len);
 /* Gives bytes that have arrived, or one whole datagram; 0: nothing there. */
 uint32_t sim_pipe_read(struct sim *sim, struct sim_pipe *pipe, uint8_t *buf, uint32_t cap);
 uint64_t sim_pipe_next_us(const struct sim_pipe *pipe);
@@ -124,6 +132,7 @@ struct sim_link {
     struct sim_plug at_client, at_server;
     uint64_t accept_us; /* when the server's end opens, or TT_NEVER */
     bool cut;           /* nothing passes any more, whoever knows it */
+    bool frozen;        /* the same in one direction at least, and nobody will ever know */
 };
 
 struct sim_link *sim_link_new(struct sim *sim, struct sim_client *client);
@@ -135,6 +144,10 @@ struct sim_cut {
     bool in_flight_arrives; /* FIN: what was written arrives before its end; RST: it does not */
 };
 void sim_link_cut(struct sim *sim, struct sim_link *link, struct sim_cut cut);
+
+/* Nothing passes any more in those directions, what is under way included, and nobody learns of it.
+ */
+void sim_link_freeze(struct sim *sim, struct sim_link *link, bool up, bool down);
 
 /* The client's program closes it: what was written still arrives, and then the server learns. */
 void sim_link_hang_up(struct sim *sim, struct sim_link *link);
@@ -204,6 +217,8 @@ struct sim_client {
     uint64_t progress;    /* grows with every byte delivered to an application, and every end */
     uint64_t progress_us; /* when it last grew, or when a working connection came */
     uint64_t acked_bytes; /* of both ends, when progress was last noted */
+    uint64_t delivered_us[2];      /* when bytes were last delivered at the client, the server; 0: never */
+    uint64_t longest_silence_us[2]; /* between two such deliveries */
     uint64_t died_in_flight[2]; /* segments that flew on carriers that died; client, server */
     struct tt_server_session *session; /* at the server, once accepted */
 };
@@ -339,6 +354,7 @@ bool sim_run_seed(uint64_t seed, FILE *trace, uint64_t *digest);
 
 /* Scheduled by seeds and stories. arg: the client's number. */
 void sim_cut_randomly(struct sim *sim, uint64_t arg);
+void sim_freeze_randomly(struct sim *sim, uint64_t arg);
 void sim_begin_outage(struct sim *sim, uint64_t duration_us);
 
 #endif

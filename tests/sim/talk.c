@@ -90,6 +90,14 @@ static void got_end(struct turn *t)
     sim_progress(t->sim, t->side->client);
 }
 
+static void note_delivery(const struct sim *sim, struct sim_client *c, bool at_server)
+{
+    const uint64_t last_us = c->delivered_us[at_server];
+    c->delivered_us[at_server] = sim->now_us;
+    if (last_us && sim->now_us - last_us > c->longest_silence_us[at_server])
+        c->longest_silence_us[at_server] = sim->now_us - last_us;
+}
+
 static void got_bytes(struct turn *t, const uint8_t *bytes, size_t len)
 {
     struct sim_speaker *me = t->me;
@@ -98,6 +106,7 @@ static void got_bytes(struct turn *t, const uint8_t *bytes, size_t len)
     sim_require(t->sim, is_right(key_of(t, t->peer), me->received, bytes, len),
                 "bytes are not what was sent");
     me->received += len;
+    note_delivery(t->sim, t->side->client, t->side->is_server);
     sim_note_bytes(t->sim, t->side->is_server ? "server read" : "client read", t->talk->sid,
                    tt_span_of(bytes, len));
     sim_progress(t->sim, t->side->client);

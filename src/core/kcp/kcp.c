@@ -272,6 +272,7 @@ static int take_segment(struct tt_kcp *k, const struct tt_kcp_header *h, struct 
 {
     switch (h->cmd) {
     case TT_KCP_PUSH:
+        k->heard_ts = h->ts;
         tt_kcp_receive_push(&k->receive, h->sn, h->ts, h->frg, data, slab);
         break;
     case TT_KCP_ACK:

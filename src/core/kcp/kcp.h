@@ -70,6 +70,7 @@ struct tt_kcp {
     bool ask;               /* a WASK is due */
     bool tell;              /* a WINS is due */
     uint32_t heard_una;     /* una of the last header that came */
+    uint32_t heard_ts;      /* ts of the last PUSH that came: the peer's clock */
 };
 
 /* What tt_kcp_init would refuse: TT_E_INVAL. */

@@ -69,8 +69,10 @@ struct tt_liveness {
     uint64_t suspect_us;    /* since when */
     uint64_t heard_us;      /* when a packet last came */
     uint64_t waiting_us;    /* since when an answer is due: the clock of R-21 */
-    uint64_t waiting_bytes; /* what had been received on it at that time */
     uint64_t asked_us;      /* when the PING under way left */
+    uint64_t queue_us;      /* what the last data that came had waited on its way, beside the least */
+    uint64_t skew_us;       /* when the least was last set anew; 0: never */
+    uint32_t skew_ms;       /* the least difference of our clock and the time in a header */
     uint64_t quiet_us;      /* when the last new data came; nothing was asked since */
     uint64_t keepalive_us;  /* when to ask though nothing is going on */
     uint64_t barrier_us;    /* when what is behind the barrier counts as discarded */
@@ -102,13 +104,16 @@ struct tt_carrier {
     bool unknown;     /* server: told that its session is not here; what follows is dropped */
     bool standby;     /* one end wants to keep it as a spare */
     bool we_drain;    /* we have said that we send no more data here */
-    bool peer_drains; /* and so has the peer */
+    bool peer_drains;  /* and so has the peer */
+    bool retiring;     /* client: another is wanted in its place */
+    bool spent;        /* its budget is, in one direction or in time */
     bool named_gone;  /* by the peer */
     bool close_heard; /* CLOSE came on it */
     bool close_sent;
     bool doomed;              /* the owner is to close it: tt_endpoint_next_doomed */
     bool blocked;             /* set by the owner: the connection takes no more for now */
     uint32_t hellos;          /* how often ours was sent */
+    uint64_t greeted_us;      /* when it last was */
     uint64_t ponged_us;       /* when PONG was last promised */
     uint64_t hello_us;        /* datagrams: when to send it again, or TT_NEVER */
     uint32_t peer_max_packet; /* as its HELLO says */
@@ -119,7 +124,6 @@ struct tt_carrier {
     uint64_t taken_packets, taken_bytes;       /* what it was given; framing included */
     uint64_t received_packets, received_bytes; /* what it brought; framing included */
     uint64_t progress_mark; /* the session's progress when it opened; see tt_carrier_progressed */
-    uint64_t acked_mark;    /* bytes that the session had acknowledged when it became ACTIVE */
     uint32_t heard_una;     /* last una that came on it */
     bool heard;
 };

@@ -1,6 +1,7 @@
 #include "core/session/carriers.h"
 
 #include "core/base/clock.h"
+#include "core/base/siphash.h"
 #include "core/session/liveness.h"
 
 #define LEGACY_PACKET  1400u
@@ -34,6 +35,88 @@ static bool has_budget(const struct tt_endpoint *e, const struct tt_carrier *c)
     return budget_left(c) >= segment_bytes(e, c) + BUDGET_RESERVE;
 }
 
+/* Half of what it may carry is used, or its time is nearly over: the next one should be ready. */
+static bool half_used(uint64_t most, uint64_t used)
+{
+    return most > 0 && used >= most / 2;
+}
+
+static bool is_waning(const struct tt_carrier *c)
+{
+    return c->retiring || half_used(c->limits.max_bytes, c->taken_bytes) ||
+           half_used(c->limits.max_bytes_down, c->received_bytes);
+}
+
+static uint64_t with_jitter(struct tt_endpoint *e, uint64_t limit)
+{
+    return limit - tt_siphash_u64(e->config.hash_key, ++e->tokens) % (limit / 10 + 1);
+}
+
+static uint64_t budget_of(struct tt_endpoint *e, enum tt_budget_kind kind, uint64_t given,
+                          uint64_t of_carrier)
+{
+    uint64_t limit = tt_budget_limit(&e->budget, kind, given);
+    if (limit > 0)
+        limit = with_jitter(e, limit);
+    return of_carrier > 0 && (limit == 0 || of_carrier < limit) ? of_carrier : limit;
+}
+
+void tt_carriers_set_budget(struct tt_endpoint *e, struct tt_carrier *c)
+{
+    const struct tt_endpoint_tuning *t = &e->config.tuning;
+    struct tt_carrier_limits *l = &c->limits;
+    if (!e->config.client)
+        return;
+    l->max_bytes = budget_of(e, TT_BUDGET_UP, t->carrier_max_bytes, l->max_bytes);
+    l->max_bytes_down = budget_of(e, TT_BUDGET_DOWN, t->carrier_max_bytes, l->max_bytes_down);
+    l->max_age_us = budget_of(e, TT_BUDGET_AGE, t->carrier_max_age_us, l->max_age_us);
+}
+
+/* What is known to have passed, not what was sent into the void. */
+static struct tt_budget_use use_of(const struct tt_carrier *c, uint64_t now_us)
+{
+    const uint64_t outstanding =
+        c->path.flying_bytes + (uint64_t)c->path.flying.count * TT_KCP_HEADER;
+    const uint64_t last_us = c->live.suspect || c->doomed ? c->live.heard_us : now_us;
+    return (struct tt_budget_use){
+        .reached = {[TT_BUDGET_UP] = c->taken_bytes > outstanding ? c->taken_bytes - outstanding : 0,
+                    [TT_BUDGET_DOWN] = c->received_bytes,
+                    [TT_BUDGET_AGE] = last_us - c->opened_us}};
+}
+
+void tt_carriers_learn(struct tt_endpoint *e, const struct tt_carrier *c, uint64_t now_us)
+{
+    if (!e->config.client || !e->config.tuning.learn_limits || !c->proven || e->error ||
+        e->closing || c->role != TT_CARRIER_ACTIVE)
+        return;
+    const struct tt_budget_use use = use_of(c, now_us);
+    if (c->spent)
+        tt_budget_kept(&e->budget);
+    else if (!c->we_drain)
+        tt_budget_died(&e->budget, &use);
+}
+
+/* the next is dialled 10 s before the time is over, at most half of it. */
+static uint64_t waning_at_us(const struct tt_carrier *c)
+{
+    const uint64_t most_us = c->limits.max_age_us;
+    const uint64_t before_us = tt_min_u64(10 * TT_SECOND, most_us / 2);
+    return most_us ? tt_deadline_after(c->opened_us, most_us - before_us) : TT_NEVER;
+}
+
+static uint64_t over_at_us(const struct tt_carrier *c)
+{
+    const uint64_t ours_us = c->limits.max_age_us
+                                 ? tt_deadline_after(c->opened_us, c->limits.max_age_us)
+                                 : TT_NEVER;
+    return tt_min_u64(ours_us, c->peer_until_us);
+}
+
+bool tt_carriers_too_old(const struct tt_carrier *c, uint64_t now_us)
+{
+    return !c->spent && over_at_us(c) <= now_us;
+}
+
 static uint32_t careful_max(const struct tt_endpoint *e, const struct tt_carrier *c, uint64_t left)
 {
     uint64_t most = tt_min_u64(CAREFUL_PACKET, left / 4);
@@ -61,7 +144,8 @@ uint32_t tt_carriers_max_packet(const struct tt_endpoint *e, const struct tt_car
 
 static bool may_be_fed(const struct tt_endpoint *e, const struct tt_carrier *c)
 {
-    return c->role == TT_CARRIER_ACTIVE && !c->doomed && !c->we_drain && has_budget(e, c);
+    return c->role == TT_CARRIER_ACTIVE && !c->doomed && !c->we_drain && !c->spent &&
+           has_budget(e, c);
 }
 
 static enum tt_carrier_rank rank_of(const struct tt_endpoint *e, const struct tt_carrier *c)
@@ -102,15 +186,17 @@ static bool is_fed(const struct tt_endpoint *e, const struct tt_carrier *c)
            (c->rank != TT_RANK_LAST || c == e->best_last);
 }
 
-/* While a good carrier lives, what waits on a suspect one goes there, once. */
+/* While a good carrier lives, what waits on a suspect one goes there, once (R-11). What waits on one
+ * that is over has nothing to wait for in any case.
+ */
 static void move_off_suspects(struct tt_endpoint *e)
 {
-    if (e->best_rank > TT_RANK_STANDBY)
-        return;
     TT_LIST_FOR_EACH(node, &e->carriers)
     {
         struct tt_carrier *c = TT_CONTAINER_OF(node, struct tt_carrier, node);
         if (c->role != TT_CARRIER_ACTIVE || !c->live.suspect || c->live.moved)
+            continue;
+        if (e->best_rank > TT_RANK_STANDBY && c->rank != TT_RANK_NONE)
             continue;
         c->live.moved = true;
         tt_kcp_path_give_up(&e->kcp, &c->path);
@@ -170,38 +256,88 @@ static bool may_have_several(const struct tt_endpoint *e)
     return e->native && e->kcp.stats.segments_in > 0;
 }
 
-/* More are proven than are wanted: the slower ones are said goodbye to. */
-static struct tt_carrier *slowest_good(const struct tt_endpoint *e, uint32_t *count)
+/* Proven, and to be used for a while yet. */
+static bool is_lasting(const struct tt_carrier *c)
 {
-    struct tt_carrier *slowest = NULL;
-    *count = 0;
+    return c->rank <= TT_RANK_STANDBY && !is_waning(c);
+}
+
+/* Goodbye. Asked as well: if the other end says nothing more, it is given up like any other. */
+static void drain(struct tt_carrier *c)
+{
+    c->we_drain = true;
+    c->due.state = TT_PEER_DRAINING;
+    c->due.ping = c->live.asked_us == TT_NEVER;
+}
+
+static void set_standby(struct tt_endpoint *e, struct tt_carrier *c, bool standby)
+{
+    c->standby = standby;
+    c->due.state = standby ? TT_PEER_STANDBY : TT_PEER_ACTIVE;
+    rank_all(e);
+}
+
+/* What is to be done with the carriers that are proven, by the client that opened them. */
+struct census {
+    uint32_t good;              /* in use */
+    uint32_t lasting;           /* in use or spare, and not waning */
+    struct tt_carrier *slowest; /* of those that last */
+    struct tt_carrier *newest;  /* the same, in use */
+    struct tt_carrier *spare;   /* the oldest that is spare */
+    struct tt_carrier *retiring;
+};
+
+static struct census count_proven(const struct tt_endpoint *e)
+{
+    struct census n = {.good = 0};
     TT_LIST_FOR_EACH(node, &e->carriers)
     {
         struct tt_carrier *c = TT_CONTAINER_OF(node, struct tt_carrier, node);
         if (c->rank > TT_RANK_STANDBY)
             continue;
-        ++*count;
-        if (!slowest || c->path.rtt.smoothed_us > slowest->path.rtt.smoothed_us)
-            slowest = c;
+        n.good += c->rank == TT_RANK_GOOD;
+        if (c->rank == TT_RANK_STANDBY && !n.spare)
+            n.spare = c;
+        if (c->retiring)
+            n.retiring = c;
+        if (!is_lasting(c))
+            continue;
+        n.lasting++;
+        if (c->rank == TT_RANK_GOOD)
+            n.newest = c;
+        if (!n.slowest || c->path.rtt.smoothed_us > n.slowest->path.rtt.smoothed_us)
+            n.slowest = c;
     }
-    return slowest;
+    return n;
 }
 
-static void drain(struct tt_carrier *c)
+/* One step towards as many in use and spare as are wanted; false: there is none to take. */
+static bool arrange_one(struct tt_endpoint *e)
 {
-    c->we_drain = true;
-    c->due.state = TT_PEER_DRAINING;
+    const struct census n = count_proven(e);
+    if (n.lasting > tt_endpoint_wanted_carriers(e)) { /* a suspect one came back */
+        drain(n.slowest);
+        e->stats.drained++;
+        rank_all(e);
+    } else if (n.retiring && n.lasting >= tt_endpoint_wanted_carriers(e)) {
+        drain(n.retiring);
+        rank_all(e);
+    } else if (n.good > e->config.tuning.carriers && n.newest) {
+        set_standby(e, n.newest, true);
+    } else if (n.good < e->config.tuning.carriers && n.spare) {
+        set_standby(e, n.spare, false);
+    } else {
+        return false;
+    }
+    return true;
 }
 
-static void drain_what_is_too_many(struct tt_endpoint *e)
+static void arrange(struct tt_endpoint *e)
 {
-    uint32_t count;
-    struct tt_carrier *c = slowest_good(e, &count);
-    if (!e->config.client || !may_have_several(e) || count <= tt_endpoint_wanted_carriers(e))
+    if (!e->config.client || !may_have_several(e))
         return;
-    drain(c);
-    e->stats.drained++;
-    rank_all(e);
+    while (arrange_one(e))
+        continue;
 }
 
 /* The other end sends no more data here: neither do we, as soon as there is another. */
@@ -232,7 +368,8 @@ static void undrain_for_want_of_others(struct tt_endpoint *e)
     TT_LIST_FOR_EACH(node, &e->carriers)
     {
         struct tt_carrier *c = TT_CONTAINER_OF(node, struct tt_carrier, node);
-        if (c->role == TT_CARRIER_ACTIVE && c->we_drain && !c->doomed && has_budget(e, c))
+        if (c->role == TT_CARRIER_ACTIVE && c->we_drain && !c->doomed && !c->spent &&
+            has_budget(e, c))
             take_back(c);
     }
     rank_all(e);
@@ -242,8 +379,8 @@ void tt_carriers_review(struct tt_endpoint *e)
 {
     rank_all(e);
     undrain_for_want_of_others(e);
-    drain_what_is_too_many(e);
     drain_what_the_peer_drains(e);
+    arrange(e);
     move_off_suspects(e);
     TT_LIST_FOR_EACH(node, &e->carriers)
     {
@@ -301,18 +438,44 @@ void tt_carriers_drained(struct tt_endpoint *e, struct tt_carrier *c)
 
 void tt_carriers_spent(struct tt_endpoint *e, struct tt_carrier *c)
 {
+    c->spent = true;
     if (c->native && !c->we_drain)
         drain(c);
     tt_carriers_review(e);
+    if (!c->native && e->config.client) { /* there is no other beside it */
+        c->we_drain = true;
+        tt_carriers_doom(e, c);
+    }
 }
 
 /* --- time --- */
+
+/* Client: when c is to be replaced for its age, or for want of use. */
+static uint64_t retire_at_us(const struct tt_endpoint *e, const struct tt_carrier *c)
+{
+    if (c->retiring || !e->config.client)
+        return TT_NEVER;
+    const uint64_t idle_us = e->config.tuning.carrier_idle_us;
+    const uint64_t spread_us = idle_us / 10;
+    const uint64_t dice = tt_siphash_u64(e->config.hash_key, c->opened_us + c->number);
+    const uint64_t idle_at_us =
+        idle_us ? tt_deadline_after(c->live.heard_us, idle_us - dice % (spread_us + 1)) : TT_NEVER;
+    return tt_min_u64(waning_at_us(c), idle_at_us);
+}
+
+static uint64_t spent_at_us(const struct tt_endpoint *e, const struct tt_carrier *c)
+{
+    return e->config.client && !c->spent ? over_at_us(c) : TT_NEVER;
+}
 
 uint64_t tt_carriers_deadline(const struct tt_endpoint *e, const struct tt_carrier *c)
 {
     if (c->doomed)
         return TT_NEVER;
-    return tt_min_u64(tt_liveness_deadline(e, c), c->hello_us);
+    if (c->role != TT_CARRIER_ACTIVE)
+        return TT_NEVER;
+    return tt_min_u64(tt_min_u64(tt_liveness_deadline(e, c), c->hello_us),
+                      tt_min_u64(retire_at_us(e, c), spent_at_us(e, c)));
 }
 
 void tt_carriers_handle_timeout(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_us)
@@ -321,6 +484,12 @@ void tt_carriers_handle_timeout(struct tt_endpoint *e, struct tt_carrier *c, uin
         c->hello_us = TT_NEVER;
         c->due.hello = true;
     }
+    if (c->role == TT_CARRIER_ACTIVE && retire_at_us(e, c) <= now_us) {
+        c->retiring = true;
+        tt_carriers_review(e);
+    }
+    if (c->role == TT_CARRIER_ACTIVE && spent_at_us(e, c) <= now_us)
+        tt_carriers_spent(e, c);
     tt_liveness_handle_timeout(e, c, now_us);
 }
 
@@ -345,7 +514,7 @@ bool tt_endpoint_wants_carrier(const struct tt_endpoint *e)
         alive++;
         if (!c->proven)
             return false; /* one opens already */
-        if (c->rank <= TT_RANK_STANDBY)
+        if (is_lasting(c))
             lasting++;
     }
     if (alive == 0)

@@ -30,6 +30,15 @@ uint64_t tt_carriers_give_up_at(const struct tt_endpoint *e, const struct tt_car
 /* Its owner is to close it. */
 void tt_carriers_doom(struct tt_endpoint *e, struct tt_carrier *c);
 
+/* Client: the budget of a new carrier, by the options and by what was learned. */
+void tt_carriers_set_budget(struct tt_endpoint *e, struct tt_carrier *c);
+
+/* Client: c is about to be closed; what that says about limits on the path is remembered. */
+void tt_carriers_learn(struct tt_endpoint *e, const struct tt_carrier *c, uint64_t now_us);
+
+/* Whether the time is over for which c may be used, by us or by the peer. */
+bool tt_carriers_too_old(const struct tt_carrier *c, uint64_t now_us);
+
 /* The budget of c leaves no room for a segment: nothing more is sent there. */
 void tt_carriers_spent(struct tt_endpoint *e, struct tt_carrier *c);
 

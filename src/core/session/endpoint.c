@@ -50,6 +50,7 @@ void tt_endpoint_tuning_default(struct tt_endpoint_tuning *t)
         .liveness_floor_us = 100 * TT_MS,
         .liveness_ceiling_us = 30 * TT_SECOND,
         .ping_idle_us = 25 * TT_SECOND,
+        .learn_limits = true,
     };
 }
 
@@ -128,7 +129,6 @@ bool tt_carrier_progressed(const struct tt_carrier *c)
 static void activate(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c)
 {
     c->role = TT_CARRIER_ACTIVE;
-    c->acked_mark = e->kcp.send.acked_bytes;
     tt_kcp_path_open(&e->kcp, &c->path, now_us, c->limits.ordered,
                      e->next_carrier == 1 ? TT_KCP_UNLIMITED : e->allowance, REPEATED_ACKS);
     if (3 * c->limits.dial_us > c->path.rtt.rto_us)
@@ -143,9 +143,9 @@ static void activate(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *
 static void learn_allowance(struct tt_endpoint *e, const struct tt_carrier *c)
 {
     const uint32_t most = e->config.tuning.redial_allowance;
-    if (e->kcp.send.acked_bytes != c->acked_mark)
+    if (c->path.arrivals > 0)
         e->allowance = e->allowance > most / 2 ? most : e->allowance * 2;
-    else if (c->path.flying.count > 0 && e->allowance > 1)
+    else if (c->path.next_tx > 0 && e->allowance > 1)
         e->allowance /= 2;
 }
 
@@ -241,6 +241,7 @@ void tt_endpoint_carrier_open(struct tt_endpoint *e, uint64_t now_us, struct tt_
     set_up_carrier(e, now_us, c, limits);
     if (e->config.client && alone)
         remember_una(e, c);
+    tt_carriers_set_budget(e, c);
     tt_list_push_back(&e->carriers, &c->node);
     activate(e, now_us, c);
     tt_native_begin(e, c);
@@ -279,6 +280,7 @@ void tt_endpoint_carrier_close(struct tt_endpoint *e, uint64_t now_us, struct tt
 {
     const bool flew = c->role == TT_CARRIER_ACTIVE;
     assert(c->endpoint == e);
+    tt_carriers_learn(e, c, now_us);
     deactivate(e, c, TT_CARRIER_GONE);
     tt_list_remove(&c->node);
     tt_native_note_gone(e, c);
@@ -424,6 +426,8 @@ static void receive_segments(struct tt_endpoint *e, uint64_t now_us, struct tt_c
         e->error = TT_E_LOST;
         return;
     }
+    if (pushes(e) != pushes_before)
+        tt_liveness_heard_time(c, now_us, e->kcp.heard_ts);
     if (pushes(e) != pushes_before && e->data_carrier != c) {
         e->data_carrier = c;
         tt_carriers_route_acks(e);
@@ -532,6 +536,8 @@ static void take_frames(struct tt_endpoint *e, uint64_t now_us, struct tt_carrie
 static int next_segments(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
                          struct tt_gather *g, uint32_t *len)
 {
+    if (tt_carriers_too_old(c, now_us))
+        tt_carriers_spent(e, c);
     const bool data = c->path.max_flying_bytes > 0;
     const uint32_t most = tt_carriers_max_packet(e, c, data);
 

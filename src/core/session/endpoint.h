@@ -20,6 +20,7 @@
 #include "core/base/random.h"
 #include "core/gather.h"
 #include "core/kcp/kcp.h"
+#include "core/session/budget.h"
 #include "core/session/carrier.h"
 #include "core/session_id.h"
 #include "core/smux/smux.h"
@@ -44,7 +45,11 @@ struct tt_endpoint_tuning {
     uint32_t max_carriers;       /* more at once are not kept: the oldest goes */
     uint64_t liveness_floor_us;  /* an answer is given so long at least ... */
     uint64_t liveness_ceiling_us; /* ... and at most */
-    uint64_t ping_idle_us;        /* R-24; 0: never */
+    uint64_t ping_idle_us;       /* R-24; 0: never */
+    uint64_t carrier_max_bytes;  /* client: of one carrier, in each direction; 0: no limit ... */
+    uint64_t carrier_max_age_us; /* ... how long it is used ... */
+    uint64_t carrier_idle_us;    /* ... and how long without a packet. Up to 10 % less, by chance */
+    bool learn_limits;           /* client: R-26 */
 };
 
 void tt_endpoint_tuning_default(struct tt_endpoint_tuning *t);
@@ -89,6 +94,7 @@ struct tt_endpoint {
     uint32_t gone[TT_GONE_REMEMBERED]; /* numbers of the carriers that went last */
     uint32_t gone_count;               /* all that ever went ... */
     uint32_t gone_known;               /* ... and those that the peer knows of */
+    struct tt_budget budget;           /* client: what was learned about carriers that died */
     struct tt_endpoint_stats stats;
     uint32_t allowance; /* what the next carrier begins with; redial_allowance or less */
     uint64_t heard_us;  /* when anything last came */

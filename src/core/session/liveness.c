@@ -7,6 +7,7 @@
 #include "core/session/carriers.h"
 
 #define UNKNOWN_RTT_US   (500 * TT_MS)
+#define MOST_DOUBLINGS   3u
 #define LEGACY_ANSWER_US (100 * TT_MS) /* K-17, K-44: a peer of kcp-go answers on its tick */
 #define LEAST_BARRIER_US (100 * TT_MS)
 
@@ -16,7 +17,9 @@
 #define QUEUE_US        (25 * TT_MS)
 #define FREE_BYTES      (64u << 10)
 #define FREE_PACKET     4096u
-#define MOST_PACKET_US  TT_SECOND
+#define MOST_PACKET_US   TT_SECOND
+#define MOST_QUEUE_US    (10 * TT_SECOND)
+#define SKEW_HOLDS_US    (60 * TT_SECOND) /* clocks drift */
 #define LEAST_WINDOW_US (5 * TT_MS) /* shorter ones measure the scheduler */
 
 /* --- how long answers take --- */
@@ -45,17 +48,33 @@ static uint64_t with_patience(const struct tt_endpoint *e, const struct tt_carri
 {
     if (c->proven)
         return us;
-    return us << (e->unproven_in_a_row < 6 ? e->unproven_in_a_row : 6);
+    return us << (e->unproven_in_a_row < MOST_DOUBLINGS ? e->unproven_in_a_row : MOST_DOUBLINGS);
 }
 
 uint64_t tt_liveness_limit_us(const struct tt_endpoint *e, const struct tt_carrier *c)
 {
     const struct tt_endpoint_tuning *t = &e->config.tuning;
-    uint64_t us = t->liveness_floor_us + 2 * smoothed_us(e, c) + packet_us(c);
+    uint64_t us =
+        t->liveness_floor_us + 2 * smoothed_us(e, c) + packet_us(c) + c->live.queue_us;
     if (!c->native)
         us += LEGACY_ANSWER_US;
     us = with_patience(e, c, us);
     return us < t->liveness_ceiling_us ? us : t->liveness_ceiling_us;
+}
+
+/* An answer stands behind what the peer had sent before it. How long that takes to come shows in the
+ * times that the peer writes into its headers: the difference to our clock grows with the queue.
+ */
+void tt_liveness_heard_time(struct tt_carrier *c, uint64_t now_us, uint32_t ts_ms)
+{
+    struct tt_liveness *l = &c->live;
+    const uint32_t skew_ms = (uint32_t)(now_us / TT_MS) - ts_ms;
+    if (l->skew_us == 0 || tt_seq_diff(skew_ms, l->skew_ms) <= 0 ||
+        now_us - l->skew_us > SKEW_HOLDS_US) {
+        l->skew_us = now_us;
+        l->skew_ms = skew_ms;
+    }
+    l->queue_us = tt_min_u64((uint64_t)(skew_ms - l->skew_ms) * TT_MS, MOST_QUEUE_US);
 }
 
 /* --- how fast it delivers --- */
@@ -102,18 +121,9 @@ static bool answer_is_due(const struct tt_carrier *c)
            (!c->proven && c->hellos > 0 && c->endpoint->native);
 }
 
-static void start_clock(struct tt_carrier *c, uint64_t now_us)
-{
-    c->live.waiting_us = now_us;
-    c->live.waiting_bytes = c->received_bytes;
-}
-
 static void restart_clock(struct tt_carrier *c, uint64_t now_us)
 {
-    if (answer_is_due(c))
-        start_clock(c, now_us);
-    else
-        c->live.waiting_us = TT_NEVER;
+    c->live.waiting_us = answer_is_due(c) ? now_us : TT_NEVER;
 }
 
 static uint64_t keepalive_at(const struct tt_endpoint *e, const struct tt_carrier *c,
@@ -173,7 +183,7 @@ void tt_liveness_before_sending(const struct tt_endpoint *e, struct tt_carrier *
 void tt_liveness_sent(struct tt_carrier *c, uint64_t now_us)
 {
     if (c->live.waiting_us == TT_NEVER && answer_is_due(c))
-        start_clock(c, now_us);
+        c->live.waiting_us = now_us;
     c->live.busy |= c->path.flying_bytes >= c->path.max_flying_bytes;
 }
 
@@ -299,14 +309,7 @@ static uint64_t suspect_at_us(const struct tt_endpoint *e, const struct tt_carri
 {
     if (c->live.waiting_us == TT_NEVER || c->live.suspect || !answer_is_due(c))
         return TT_NEVER;
-    /* The answer may stand behind what the peer was sending already: as long as that comes, there
-     * is no silence.
-     */
-    uint64_t since_us = c->live.waiting_us;
-    if (c->native && c->received_bytes - c->live.waiting_bytes < FREE_BYTES &&
-        c->live.heard_us > since_us)
-        since_us = c->live.heard_us;
-    return tt_deadline_after(since_us, tt_liveness_limit_us(e, c));
+    return tt_deadline_after(c->live.waiting_us, tt_liveness_limit_us(e, c));
 }
 
 uint64_t tt_liveness_deadline(const struct tt_endpoint *e, const struct tt_carrier *c)

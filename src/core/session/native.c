@@ -19,7 +19,7 @@ void tt_native_begin(struct tt_endpoint *e, struct tt_carrier *c)
     if (!e->config.client || e->config.tuning.legacy)
         return;
     c->due.hello = true;
-    c->due.limit = c->limits.max_bytes > 0 || c->limits.max_age_us > 0;
+    c->due.limit = c->limits.max_bytes_down > 0 || c->limits.max_age_us > 0;
     if (e->native)
         c->gone_told = e->gone_known;
 }
@@ -34,7 +34,8 @@ static uint16_t own_flags(const struct tt_endpoint *e, const struct tt_carrier *
     return flags | c->due.hello_flags;
 }
 
-static void write_hello(const struct tt_endpoint *e, struct tt_carrier *c, struct tt_control *out)
+static void write_hello(const struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_us,
+                        struct tt_control *out)
 {
     out->type = TT_CONTROL_HELLO;
     out->hello.version = TT_CONTROL_VERSION;
@@ -44,6 +45,7 @@ static void write_hello(const struct tt_endpoint *e, struct tt_carrier *c, struc
     out->hello.carrier = c->number;
     c->due.hello = false;
     c->hellos++;
+    c->greeted_us = now_us;
 }
 
 int tt_native_greet(struct tt_carrier *c, const struct tt_control *hello, uint16_t answer_flags,
@@ -102,6 +104,8 @@ static void take_hello(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now
             hear_unknown(e, c);
             return;
         }
+        if (c->hellos == 1 && c->role == TT_CARRIER_ACTIVE)
+            tt_kcp_path_sample(&e->kcp, &c->path, now_us - c->greeted_us);
     }
     tt_native_joined(e, c, now_us);
 }
@@ -257,7 +261,7 @@ static bool write_next(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now
                        struct tt_control *out)
 {
     if (c->due.hello) {
-        write_hello(e, c, out);
+        write_hello(e, c, now_us, out);
         if (!c->limits.ordered && e && e->config.client && c->hellos < MOST_HELLOS)
             c->hello_us = tt_deadline_after(now_us, HELLO_AGAIN_US);
         return true;

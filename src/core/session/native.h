@@ -9,7 +9,7 @@
 
 #include "core/session/endpoint.h"
 
-/* c is new; a client's first packet on it is HELLO. */
+/* c is new, its limits are known; a client's first packet on it is HELLO. */
 void tt_native_begin(struct tt_endpoint *e, struct tt_carrier *c);
 
 /* A HELLO came on c, which has no session yet: what it says about the carrier is kept, and an

@@ -1,0 +1,93 @@
+#include "core/session/budget.h"
+
+#include "core/base/clock.h"
+
+#define TRY_MORE_AFTER 10u
+#define TRY_MORE_MOST  640u
+
+/* Not below: what dies sooner is not limited, it does not work. */
+static const uint64_t least[TT_BUDGET_KINDS] = {8192, 8192, 5 * TT_SECOND};
+
+/* About the same: the largest of three is at most a third more than the smallest. */
+static bool agree(const struct tt_learner *l, uint64_t *smallest)
+{
+    uint64_t low = l->deaths[0];
+    uint64_t high = l->deaths[0];
+    if (l->count < TT_LEARNED_AFTER)
+        return false;
+    for (unsigned i = 1; i < TT_LEARNED_AFTER; i++) {
+        low = l->deaths[i] < low ? l->deaths[i] : low;
+        high = l->deaths[i] > high ? l->deaths[i] : high;
+    }
+    *smallest = low;
+    return high - low <= low / 3;
+}
+
+/* It died where only twice as much as before was being tried: that was too much. */
+static bool go_back(struct tt_learner *l, uint64_t reached)
+{
+    if (l->safe == 0 || reached < l->safe - l->safe / 4)
+        return false;
+    l->limit = l->safe;
+    l->safe = 0;
+    l->try_after = l->try_after < TRY_MORE_MOST ? 2 * l->try_after : TRY_MORE_MOST;
+    l->count = 0;
+    return true;
+}
+
+static bool learn(struct tt_learner *l, enum tt_budget_kind kind, uint64_t reached)
+{
+    uint64_t smallest;
+    l->good = 0;
+    if (go_back(l, reached))
+        return false;
+    l->deaths[l->count++ % TT_LEARNED_AFTER] = reached;
+    if (!agree(l, &smallest) || smallest < least[kind])
+        return false;
+    const uint64_t below = smallest - smallest / 8;
+    if (l->limit != 0 && below >= l->limit)
+        return false; /* it died of something else than what we know */
+    l->limit = below > least[kind] ? below : least[kind];
+    l->safe = 0;
+    l->try_after = TRY_MORE_AFTER;
+    l->count = 0;
+    return true;
+}
+
+void tt_budget_died(struct tt_budget *b, const struct tt_budget_use *use)
+{
+    bool learned = false;
+    for (unsigned kind = 0; kind < TT_BUDGET_KINDS; kind++)
+        learned |= learn(&b->learners[kind], kind, use->reached[kind]);
+    b->learned += learned;
+}
+
+static void try_more(struct tt_learner *l)
+{
+    if (l->limit == 0 || ++l->good < l->try_after)
+        return;
+    l->good = 0;
+    l->safe = l->limit;
+    l->limit = l->limit < UINT64_MAX / 2 ? 2 * l->limit : l->limit;
+}
+
+void tt_budget_kept(struct tt_budget *b)
+{
+    for (unsigned kind = 0; kind < TT_BUDGET_KINDS; kind++) {
+        b->learners[kind].count = 0; /* not in a row */
+        try_more(&b->learners[kind]);
+    }
+}
+
+uint64_t tt_budget_limit(const struct tt_budget *b, enum tt_budget_kind kind, uint64_t given)
+{
+    const uint64_t limit = b->learners[kind].limit;
+    if (limit == 0 || given == 0)
+        return limit + given;
+    return limit < given ? limit : given;
+}
+
+void tt_budget_forget(struct tt_budget *b)
+{
+    *b = (struct tt_budget){.learned = b->learned};
+}
