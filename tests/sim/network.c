@@ -202,8 +202,8 @@ uint32_t sim_link_let_pass(struct sim *sim, struct sim_link *link, const struct 
                            uint32_t len)
 {
     const struct sim_shape *s = &sim->profile.shape;
-    const uint64_t of_pipe = pipe == &link->up ? left(s->freeze_up, pipe->passed)
-                                               : left(s->freeze_down, pipe->passed);
+    const uint64_t of_pipe =
+        pipe == &link->up ? left(s->freeze_up, pipe->passed) : left(s->freeze_down, pipe->passed);
     const uint64_t of_link = left(s->freeze_sum, link->up.passed + link->down.passed);
     const uint64_t most = of_pipe < of_link ? of_pipe : of_link;
     if (len <= most || link->frozen)
@@ -220,14 +220,12 @@ void sim_link_hang_up(struct sim *sim, struct sim_link *link)
 {
     const uint64_t arrives_us =
         link->up.latest_us > sim->now_us ? link->up.latest_us - sim->now_us : 0;
-    sim_link_cut(
-        sim, link,
-        (struct sim_cut){.client_learns_us = TT_NEVER,
-                                  .server_learns_us =
-                                      link->up.dead
-                                          ? TT_NEVER
-                                          : arrives_us + sim->profile.shape.latency_us + 1,
-                         .in_flight_arrives = true});
+    sim_link_cut(sim, link,
+                 (struct sim_cut){
+                     .client_learns_us = TT_NEVER,
+                     .server_learns_us =
+                         link->up.dead ? TT_NEVER : arrives_us + sim->profile.shape.latency_us + 1,
+                     .in_flight_arrives = true});
 }
 
 void sim_bury_links(struct sim *sim)

@@ -120,8 +120,7 @@ bool sim_plug_receive(struct sim *sim, struct sim_plug *p, struct tt_slab_pool *
 static void push_unsent(struct sim *sim, struct sim_plug *p)
 {
     while (p->unsent_at < p->unsent_len) {
-        const uint32_t len =
-            sim_link_let_pass(sim, p->link, p->out, p->unsent_len - p->unsent_at);
+        const uint32_t len = sim_link_let_pass(sim, p->link, p->out, p->unsent_len - p->unsent_at);
         const uint32_t n = sim_pipe_write(sim, p->out, p->unsent + p->unsent_at, len);
         if (n == 0)
             break;

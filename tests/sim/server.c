@@ -151,9 +151,8 @@ static void close_doomed(struct sim *sim, struct tt_server_session *s)
     while ((carrier = tt_endpoint_next_doomed(&s->endpoint)) != NULL) {
         struct sim_link *l = TT_CONTAINER_OF(carrier, struct sim_link, at_server.carrier);
         sim_link_cut(sim, l,
-                     (struct sim_cut){.client_learns_us = l->down.dead
-                                                              ? TT_NEVER
-                                                              : sim->profile.shape.latency_us,
+                     (struct sim_cut){.client_learns_us =
+                                          l->down.dead ? TT_NEVER : sim->profile.shape.latency_us,
                                       .server_learns_us = TT_NEVER,
                                       .in_flight_arrives = true});
         close_link(sim, l);

@@ -72,8 +72,8 @@ struct sim_pipe {
     uint32_t held_bytes;            /* in the buffer */
     uint64_t free_us;               /* when the last byte written so far has left */
     uint64_t latest_us;             /* when the last byte written so far arrives */
-    bool dead; /* nothing that is written arrives any more */
-    uint64_t passed; /* bytes that were ever written while it was not */
+    bool dead;                      /* nothing that is written arrives any more */
+    uint64_t passed;                /* bytes that were ever written while it was not */
 };
 
 /* How many bytes could be written now. */
@@ -217,9 +217,10 @@ struct sim_client {
     uint64_t progress;    /* grows with every byte delivered to an application, and every end */
     uint64_t progress_us; /* when it last grew, or when a working connection came */
     uint64_t acked_bytes; /* of both ends, when progress was last noted */
-    uint64_t delivered_us[2];      /* when bytes were last delivered at the client, the server; 0: never */
+    uint64_t
+        delivered_us[2]; /* when bytes were last delivered at the client, the server; 0: never */
     uint64_t longest_silence_us[2]; /* between two such deliveries */
-    uint64_t died_in_flight[2]; /* segments that flew on carriers that died; client, server */
+    uint64_t died_in_flight[2];     /* segments that flew on carriers that died; client, server */
     struct tt_server_session *session; /* at the server, once accepted */
 };
 

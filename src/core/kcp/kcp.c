@@ -386,7 +386,6 @@ void tt_kcp_ask_window(struct tt_kcp *k)
 void tt_kcp_path_trust(struct tt_kcp_path *path)
 {
     path->reliable = path->ordered;
-    path->allowance = TT_KCP_UNLIMITED;
 }
 
 void tt_kcp_path_sample(struct tt_kcp *k, struct tt_kcp_path *path, uint64_t sample_us)

@@ -157,7 +157,7 @@ void tt_kcp_path_give_up(struct tt_kcp *k, struct tt_kcp_path *path);
 
 /* From now on the peer is known to discard nothing that this path delivers: if it keeps the order,
  * nothing is sent again but what flew when it died or was given up, and what
- * tt_kcp_path_discarded names. R-17's allowance is over.
+ * tt_kcp_path_discarded names.
  */
 void tt_kcp_path_trust(struct tt_kcp_path *path);
 

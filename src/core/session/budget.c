@@ -6,7 +6,7 @@
 #define TRY_MORE_MOST  640u
 
 /* Not below: what dies sooner is not limited, it does not work. */
-static const uint64_t least[TT_BUDGET_KINDS] = {8192, 8192, 5 * TT_SECOND};
+static const uint64_t least[TT_BUDGET_KINDS] = {8192, 8192, 5 * TT_SECOND, 8192};
 
 /* About the same: the largest of three is at most a third more than the smallest. */
 static bool agree(const struct tt_learner *l, uint64_t *smallest)
@@ -42,12 +42,13 @@ static bool learn(struct tt_learner *l, enum tt_budget_kind kind, uint64_t reach
     if (go_back(l, reached))
         return false;
     l->deaths[l->count++ % TT_LEARNED_AFTER] = reached;
-    if (!agree(l, &smallest) || smallest < least[kind])
+    if (!agree(l, &smallest) || smallest < least[kind] / 2)
         return false;
     const uint64_t below = smallest - smallest / 8;
-    if (l->limit != 0 && below >= l->limit)
+    const uint64_t limit = below > least[kind] ? below : least[kind];
+    if (l->limit != 0 && limit >= l->limit)
         return false; /* it died of something else than what we know */
-    l->limit = below > least[kind] ? below : least[kind];
+    l->limit = limit;
     l->safe = 0;
     l->try_after = TRY_MORE_AFTER;
     l->count = 0;
@@ -57,8 +58,12 @@ static bool learn(struct tt_learner *l, enum tt_budget_kind kind, uint64_t reach
 void tt_budget_died(struct tt_budget *b, const struct tt_budget_use *use)
 {
     bool learned = false;
-    for (unsigned kind = 0; kind < TT_BUDGET_KINDS; kind++)
+    for (unsigned kind = 0; kind < TT_BUDGET_SUM; kind++)
         learned |= learn(&b->learners[kind], kind, use->reached[kind]);
+    if (!learned)
+        learned = learn(&b->learners[TT_BUDGET_SUM], TT_BUDGET_SUM, use->reached[TT_BUDGET_SUM]);
+    else
+        b->learners[TT_BUDGET_SUM].count = 0;
     b->learned += learned;
 }
 
@@ -79,12 +84,20 @@ void tt_budget_kept(struct tt_budget *b)
     }
 }
 
+/* Of two limits, 0 being none. */
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    if (a == 0 || b == 0)
+        return a + b;
+    return a < b ? a : b;
+}
+
 uint64_t tt_budget_limit(const struct tt_budget *b, enum tt_budget_kind kind, uint64_t given)
 {
-    const uint64_t limit = b->learners[kind].limit;
-    if (limit == 0 || given == 0)
-        return limit + given;
-    return limit < given ? limit : given;
+    uint64_t limit = smaller(b->learners[kind].limit, given);
+    if (kind == TT_BUDGET_UP || kind == TT_BUDGET_DOWN)
+        limit = smaller(limit, b->learners[TT_BUDGET_SUM].limit / 2);
+    return limit;
 }
 
 void tt_budget_forget(struct tt_budget *b)

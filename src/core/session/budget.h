@@ -1,10 +1,10 @@
 /* budget.h - how much a carrier may be used, and what is learned of it (native.md R-22, R-26).
  *
  * Somebody on the path may end or freeze each connection after so many bytes, or so long. Whoever
- * knows the limit sets a budget below it; who does not, learns it: when three carriers in a row died
- * at about the same number of bytes in a direction, or at the same age, the client stays below that
- * from then on. After every 10 carriers that kept to it without harm it tries twice as much; if that
- * goes wrong it goes back at once, and tries ever less often.
+ * knows the limit sets a budget below it; who does not, learns it: when three carriers in a row
+ * died at about the same number of bytes in a direction, or at the same age, the client stays below
+ * that from then on. After every 10 carriers that kept to it without harm it tries twice as much;
+ * if that goes wrong it goes back at once, and tries ever less often.
  *
  *   fresh --(half used)--> WANING, the next one is dialled --(no room for a segment)--> SPENT
  */
@@ -19,10 +19,17 @@
 #define TT_LEARNED_AFTER 3u
 
 /* What may be limited. */
-enum tt_budget_kind { TT_BUDGET_UP, TT_BUDGET_DOWN, TT_BUDGET_AGE, TT_BUDGET_KINDS };
+enum tt_budget_kind {
+    TT_BUDGET_UP,
+    TT_BUDGET_DOWN,
+    TT_BUDGET_AGE,
+    TT_BUDGET_SUM, /* of both directions: learned only when neither alone explains it */
+    TT_BUDGET_KINDS
+};
 
 struct tt_learner {
-    uint64_t deaths[TT_LEARNED_AFTER]; /* what carriers had reached that died, one after the other */
+    uint64_t
+        deaths[TT_LEARNED_AFTER]; /* what carriers had reached that died, one after the other */
     uint32_t count;
     uint64_t limit;     /* learned; 0: none */
     uint64_t safe;      /* the limit before it was doubled, while that is being tried; else 0 */
@@ -46,7 +53,9 @@ void tt_budget_died(struct tt_budget *b, const struct tt_budget_use *use);
 /* One was used until its budget was spent, and did not die. */
 void tt_budget_kept(struct tt_budget *b);
 
-/* The learned limit, or the one given, whichever is smaller; 0: none. */
+/* The learned limit, or the one given, whichever is smaller; 0: none. A limit on the sum leaves
+ * half to each direction.
+ */
 uint64_t tt_budget_limit(const struct tt_budget *b, enum tt_budget_kind kind, uint64_t given);
 
 /* The network has changed: what was learned was about another. */

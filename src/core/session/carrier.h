@@ -62,26 +62,27 @@ struct tt_carrier_due {
 
 /* Whether it answers (liveness.h). Times are TT_NEVER when there is nothing to wait for. */
 struct tt_liveness {
-    bool suspect;           /* it owes an answer for longer than its limit */
-    bool moved;             /* what flew on it was sent again on others */
-    bool busy;              /* it was full in this window: its rate is the carrier's */
-    bool measured;          /* it ever was: bytes_per_s is no mere lower bound */
-    uint64_t suspect_us;    /* since when */
-    uint64_t heard_us;      /* when a packet last came */
-    uint64_t waiting_us;    /* since when an answer is due: the clock of R-21 */
-    uint64_t asked_us;      /* when the PING under way left */
-    uint64_t queue_us;      /* what the last data that came had waited on its way, beside the least */
-    uint64_t skew_us;       /* when the least was last set anew; 0: never */
-    uint32_t skew_ms;       /* the least difference of our clock and the time in a header */
-    uint64_t quiet_us;      /* when the last new data came; nothing was asked since */
-    uint64_t keepalive_us;  /* when to ask though nothing is going on */
-    uint64_t barrier_us;    /* when what is behind the barrier counts as discarded */
-    uint32_t barrier_tx;    /* transmissions before this one ... */
-    uint32_t asked_tx;      /* ... as of the PING under way */
-    uint64_t arrivals;      /* of the path, as seen last */
-    uint64_t window_us;     /* begin of the window in which its rate is measured */
-    uint64_t window_bytes;  /* of the path's arrived_bytes at that time */
-    uint64_t bytes_per_s;   /* at which it delivers; 0: not known */
+    bool suspect;        /* it owes an answer for longer than its limit */
+    bool moved;          /* what flew on it was sent again on others */
+    bool busy;           /* it was full in this window: its rate is the carrier's */
+    bool measured;       /* it ever was: bytes_per_s is no mere lower bound */
+    uint64_t suspect_us; /* since when */
+    uint64_t heard_us;   /* when a packet last came */
+    uint64_t waiting_us; /* since when an answer is due: the clock of R-21 */
+    uint64_t asked_us;   /* when the PING under way left */
+    uint64_t queue_us;   /* what the last data that came had waited on its way, beside the least */
+    uint64_t skew_us;    /* when the least was last set anew; 0: never */
+    uint32_t skew_ms;    /* the least difference of our clock and the time in a header */
+    uint64_t quiet_us;   /* when the last new data came; nothing was asked since */
+    uint64_t keepalive_us; /* when to ask though nothing is going on */
+    bool answered;         /* PONG came; una and acks are to follow */
+    uint64_t barrier_us;   /* when what is behind the barrier counts as discarded */
+    uint32_t barrier_tx;   /* transmissions before this one ... */
+    uint32_t asked_tx;     /* ... as of the PING under way */
+    uint64_t arrivals;     /* of the path, as seen last */
+    uint64_t window_us;    /* begin of the window in which its rate is measured */
+    uint64_t window_bytes; /* of the path's arrived_bytes at that time */
+    uint64_t bytes_per_s;  /* at which it delivers; 0: not known */
     uint8_t token[TT_CONTROL_TOKEN];
 };
 
@@ -104,9 +105,9 @@ struct tt_carrier {
     bool unknown;     /* server: told that its session is not here; what follows is dropped */
     bool standby;     /* one end wants to keep it as a spare */
     bool we_drain;    /* we have said that we send no more data here */
-    bool peer_drains;  /* and so has the peer */
-    bool retiring;     /* client: another is wanted in its place */
-    bool spent;        /* its budget is, in one direction or in time */
+    bool peer_drains; /* and so has the peer */
+    bool retiring;    /* client: another is wanted in its place */
+    bool spent;       /* its budget is, in one direction or in time */
     bool named_gone;  /* by the peer */
     bool close_heard; /* CLOSE came on it */
     bool close_sent;
@@ -123,6 +124,7 @@ struct tt_carrier {
     uint64_t opened_us;
     uint64_t taken_packets, taken_bytes;       /* what it was given; framing included */
     uint64_t received_packets, received_bytes; /* what it brought; framing included */
+    uint64_t confirmed_bytes;                  /* of what it took: what is known to have passed */
     uint64_t progress_mark; /* the session's progress when it opened; see tt_carrier_progressed */
     uint32_t heard_una;     /* last una that came on it */
     bool heard;

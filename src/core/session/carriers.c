@@ -75,12 +75,11 @@ void tt_carriers_set_budget(struct tt_endpoint *e, struct tt_carrier *c)
 /* What is known to have passed, not what was sent into the void. */
 static struct tt_budget_use use_of(const struct tt_carrier *c, uint64_t now_us)
 {
-    const uint64_t outstanding =
-        c->path.flying_bytes + (uint64_t)c->path.flying.count * TT_KCP_HEADER;
     const uint64_t last_us = c->live.suspect || c->doomed ? c->live.heard_us : now_us;
     return (struct tt_budget_use){
-        .reached = {[TT_BUDGET_UP] = c->taken_bytes > outstanding ? c->taken_bytes - outstanding : 0,
+        .reached = {[TT_BUDGET_UP] = c->confirmed_bytes,
                     [TT_BUDGET_DOWN] = c->received_bytes,
+                    [TT_BUDGET_SUM] = c->confirmed_bytes + c->received_bytes,
                     [TT_BUDGET_AGE] = last_us - c->opened_us}};
 }
 
@@ -106,9 +105,8 @@ static uint64_t waning_at_us(const struct tt_carrier *c)
 
 static uint64_t over_at_us(const struct tt_carrier *c)
 {
-    const uint64_t ours_us = c->limits.max_age_us
-                                 ? tt_deadline_after(c->opened_us, c->limits.max_age_us)
-                                 : TT_NEVER;
+    const uint64_t ours_us =
+        c->limits.max_age_us ? tt_deadline_after(c->opened_us, c->limits.max_age_us) : TT_NEVER;
     return tt_min_u64(ours_us, c->peer_until_us);
 }
 
@@ -186,8 +184,8 @@ static bool is_fed(const struct tt_endpoint *e, const struct tt_carrier *c)
            (c->rank != TT_RANK_LAST || c == e->best_last);
 }
 
-/* While a good carrier lives, what waits on a suspect one goes there, once (R-11). What waits on one
- * that is over has nothing to wait for in any case.
+/* While a good carrier lives, what waits on a suspect one goes there, once (R-11). What waits on
+ * one that is over has nothing to wait for in any case.
  */
 static void move_off_suspects(struct tt_endpoint *e)
 {
@@ -225,7 +223,8 @@ static struct tt_carrier *ack_carrier(const struct tt_endpoint *e)
             continue;
         if (is_fed(e, c))
             return c;
-        other = c;
+        if (c->proven && !c->live.suspect)
+            other = c;
     }
     return other; /* rather on one that takes no more data than nowhere */
 }
@@ -238,6 +237,13 @@ void tt_carriers_route_acks(struct tt_endpoint *e)
         struct tt_carrier *c = TT_CONTAINER_OF(node, struct tt_carrier, node);
         c->path.leaves_acks = chosen ? c != chosen : !is_fed(e, c);
     }
+}
+
+void tt_carriers_repeat_acks_on(struct tt_endpoint *e, struct tt_carrier *c)
+{
+    e->data_carrier = c;
+    tt_kcp_repeat_acks(&e->kcp, REPEATED_ACKS);
+    tt_carriers_route_acks(e);
 }
 
 /* --- the review --- */
@@ -429,11 +435,22 @@ uint64_t tt_carriers_give_up_at(const struct tt_endpoint *e, const struct tt_car
     return tt_deadline_after(c->live.suspect_us, tt_liveness_limit_us(e, c));
 }
 
+/* Both ends have said that they are done; a legacy peer says nothing, and there is no other carrier
+ * beside this one (R-27).
+ */
+static bool is_drained(const struct tt_carrier *c)
+{
+    if (c->path.flying.count > 0 || c->due.state)
+        return false;
+    return c->native ? c->we_drain && c->peer_drains : c->proven && c->spent;
+}
+
 void tt_carriers_drained(struct tt_endpoint *e, struct tt_carrier *c)
 {
-    if (e->config.client && c->we_drain && c->peer_drains && c->path.flying.count == 0 &&
-        !c->due.state)
-        tt_carriers_doom(e, c);
+    if (!e->config.client || c->doomed || !is_drained(c))
+        return;
+    c->we_drain = true;
+    tt_carriers_doom(e, c);
 }
 
 void tt_carriers_spent(struct tt_endpoint *e, struct tt_carrier *c)
@@ -442,10 +459,13 @@ void tt_carriers_spent(struct tt_endpoint *e, struct tt_carrier *c)
     if (c->native && !c->we_drain)
         drain(c);
     tt_carriers_review(e);
-    if (!c->native && e->config.client) { /* there is no other beside it */
-        c->we_drain = true;
-        tt_carriers_doom(e, c);
-    }
+}
+
+void tt_carriers_heard_enough(struct tt_endpoint *e, struct tt_carrier *c)
+{
+    if (e->config.client && !c->native && c->proven && !c->spent && c->limits.max_bytes_down > 0 &&
+        c->received_bytes >= c->limits.max_bytes_down)
+        tt_carriers_spent(e, c);
 }
 
 /* --- time --- */

@@ -18,6 +18,11 @@ void tt_carriers_review(struct tt_endpoint *e);
 void tt_carriers_set_room(struct tt_endpoint *e, struct tt_carrier *c);
 void tt_carriers_route_acks(struct tt_endpoint *e);
 
+/* All that we have received is acknowledged once more, and on c: earlier acks may be on a carrier
+ * that is dead without our knowing (R-12, R-13).
+ */
+void tt_carriers_repeat_acks_on(struct tt_endpoint *e, struct tt_carrier *c);
+
 /* A packet came on c for the first time, or it may be used from now on. */
 void tt_carriers_proven(struct tt_endpoint *e, struct tt_carrier *c);
 
@@ -41,6 +46,9 @@ bool tt_carriers_too_old(const struct tt_carrier *c, uint64_t now_us);
 
 /* The budget of c leaves no room for a segment: nothing more is sent there. */
 void tt_carriers_spent(struct tt_endpoint *e, struct tt_carrier *c);
+
+/* Client: a legacy server knows of no limit; when it has sent enough on c, the next one is due. */
+void tt_carriers_heard_enough(struct tt_endpoint *e, struct tt_carrier *c);
 
 /* What c waits for: its answer, its budget's end, a HELLO. */
 uint64_t tt_carriers_deadline(const struct tt_endpoint *e, const struct tt_carrier *c);

@@ -130,7 +130,9 @@ static void activate(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *
 {
     c->role = TT_CARRIER_ACTIVE;
     tt_kcp_path_open(&e->kcp, &c->path, now_us, c->limits.ordered,
-                     e->next_carrier == 1 ? TT_KCP_UNLIMITED : e->allowance, REPEATED_ACKS);
+                     e->config.tuning.legacy && e->next_carrier == 1 ? TT_KCP_UNLIMITED
+                                                                     : e->allowance,
+                     REPEATED_ACKS);
     if (3 * c->limits.dial_us > c->path.rtt.rto_us)
         c->path.rtt.rto_us = 3 * c->limits.dial_us;
     tt_liveness_begin(e, c, now_us);
@@ -432,6 +434,8 @@ static void receive_segments(struct tt_endpoint *e, uint64_t now_us, struct tt_c
         e->data_carrier = c;
         tt_carriers_route_acks(e);
     }
+    tt_carriers_heard_enough(e, c);
+    tt_liveness_heard_state(e, c, now_us);
     tt_liveness_heard(e, c, now_us, e->kcp.receive.brought != brought_before);
     tt_liveness_review_arrivals(e, now_us);
     if (e->kcp.send.acked_bytes != acked_before)

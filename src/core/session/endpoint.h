@@ -45,11 +45,11 @@ struct tt_endpoint_tuning {
     uint32_t max_carriers;       /* more at once are not kept: the oldest goes */
     uint64_t liveness_floor_us;  /* an answer is given so long at least ... */
     uint64_t liveness_ceiling_us; /* ... and at most */
-    uint64_t ping_idle_us;       /* R-24; 0: never */
-    uint64_t carrier_max_bytes;  /* client: of one carrier, in each direction; 0: no limit ... */
-    uint64_t carrier_max_age_us; /* ... how long it is used ... */
-    uint64_t carrier_idle_us;    /* ... and how long without a packet. Up to 10 % less, by chance */
-    bool learn_limits;           /* client: R-26 */
+    uint64_t ping_idle_us;        /* R-24; 0: never */
+    uint64_t carrier_max_bytes;   /* client: of one carrier, in each direction; 0: no limit ... */
+    uint64_t carrier_max_age_us;  /* ... how long it is used ... */
+    uint64_t carrier_idle_us; /* ... and how long without a packet. Up to 10 % less, by chance */
+    bool learn_limits;        /* client: R-26 */
 };
 
 void tt_endpoint_tuning_default(struct tt_endpoint_tuning *t);

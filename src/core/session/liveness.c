@@ -17,10 +17,10 @@
 #define QUEUE_US        (25 * TT_MS)
 #define FREE_BYTES      (64u << 10)
 #define FREE_PACKET     4096u
-#define MOST_PACKET_US   TT_SECOND
-#define MOST_QUEUE_US    (10 * TT_SECOND)
-#define SKEW_HOLDS_US    (60 * TT_SECOND) /* clocks drift */
-#define LEAST_WINDOW_US (5 * TT_MS) /* shorter ones measure the scheduler */
+#define MOST_PACKET_US  TT_SECOND
+#define MOST_QUEUE_US   (10 * TT_SECOND)
+#define SKEW_HOLDS_US   (60 * TT_SECOND) /* clocks drift */
+#define LEAST_WINDOW_US (5 * TT_MS)      /* shorter ones measure the scheduler */
 
 /* --- how long answers take --- */
 
@@ -54,16 +54,16 @@ static uint64_t with_patience(const struct tt_endpoint *e, const struct tt_carri
 uint64_t tt_liveness_limit_us(const struct tt_endpoint *e, const struct tt_carrier *c)
 {
     const struct tt_endpoint_tuning *t = &e->config.tuning;
-    uint64_t us =
-        t->liveness_floor_us + 2 * smoothed_us(e, c) + packet_us(c) + c->live.queue_us;
+    uint64_t us = t->liveness_floor_us + 2 * smoothed_us(e, c) + packet_us(c) + c->live.queue_us;
     if (!c->native)
         us += LEGACY_ANSWER_US;
     us = with_patience(e, c, us);
     return us < t->liveness_ceiling_us ? us : t->liveness_ceiling_us;
 }
 
-/* An answer stands behind what the peer had sent before it. How long that takes to come shows in the
- * times that the peer writes into its headers: the difference to our clock grows with the queue.
+/* An answer stands behind what the peer had sent before it. How long that takes to come shows in
+ * the times that the peer writes into its headers: the difference to our clock grows with the
+ * queue.
  */
 void tt_liveness_heard_time(struct tt_carrier *c, uint64_t now_us, uint32_t ts_ms)
 {
@@ -160,6 +160,31 @@ static void progress(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_u
     tt_carriers_review(e);
 }
 
+static uint64_t slowest_rtt_us(const struct tt_endpoint *e)
+{
+    uint64_t slowest_us = LEAST_BARRIER_US;
+    TT_LIST_FOR_EACH(node, &e->carriers)
+    {
+        const struct tt_carrier *c = TT_CONTAINER_OF(node, struct tt_carrier, node);
+        const uint64_t us = c->path.rtt.smoothed_us + 4 * c->path.rtt.variation_us;
+        if (c->role == TT_CARRIER_ACTIVE && us > slowest_us)
+            slowest_us = us;
+    }
+    return slowest_us;
+}
+
+/* Behind PONG the peer has said what it has: what left before our PING and is not acknowledged soon
+ * was thrown away (R-12). Soon, since some of the acks may take another way.
+ */
+void tt_liveness_heard_state(const struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_us)
+{
+    if (!c->live.answered)
+        return;
+    c->live.answered = false;
+    if (c->path.flying.count > 0)
+        c->live.barrier_us = tt_deadline_after(now_us, slowest_rtt_us(e));
+}
+
 void tt_liveness_heard(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_us, bool data)
 {
     c->live.heard_us = now_us;
@@ -187,6 +212,14 @@ void tt_liveness_sent(struct tt_carrier *c, uint64_t now_us)
     c->live.busy |= c->path.flying_bytes >= c->path.max_flying_bytes;
 }
 
+static void note_confirmed(struct tt_carrier *c)
+{
+    const uint64_t outstanding =
+        c->path.flying_bytes + (uint64_t)c->path.flying.count * TT_KCP_HEADER;
+    if (c->taken_bytes > c->confirmed_bytes + outstanding)
+        c->confirmed_bytes = c->taken_bytes - outstanding;
+}
+
 void tt_liveness_review_arrivals(struct tt_endpoint *e, uint64_t now_us)
 {
     TT_LIST_FOR_EACH(node, &e->carriers)
@@ -195,6 +228,7 @@ void tt_liveness_review_arrivals(struct tt_endpoint *e, uint64_t now_us)
         if (c->role != TT_CARRIER_ACTIVE || c->path.arrivals == c->live.arrivals)
             continue;
         c->live.arrivals = c->path.arrivals;
+        note_confirmed(c);
         measure_rate(c, now_us);
         if (c->path.rtt.sampled)
             e->rtt_us = c->path.rtt.smoothed_us;
@@ -241,19 +275,6 @@ void tt_liveness_ask(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_u
     tt_liveness_sent(c, now_us);
 }
 
-static uint64_t slowest_rtt_us(const struct tt_endpoint *e)
-{
-    uint64_t slowest_us = LEAST_BARRIER_US;
-    TT_LIST_FOR_EACH(node, &e->carriers)
-    {
-        const struct tt_carrier *c = TT_CONTAINER_OF(node, struct tt_carrier, node);
-        const uint64_t us = c->path.rtt.smoothed_us + 4 * c->path.rtt.variation_us;
-        if (c->role == TT_CARRIER_ACTIVE && us > slowest_us)
-            slowest_us = us;
-    }
-    return slowest_us;
-}
-
 void tt_liveness_pong(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_us,
                       const uint8_t *token)
 {
@@ -265,8 +286,8 @@ void tt_liveness_pong(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_
     tt_kcp_path_sample(&e->kcp, &c->path, now_us - l->asked_us);
     e->rtt_us = c->path.rtt.smoothed_us;
     l->asked_us = TT_NEVER;
-    if (c->path.reliable && c->path.flying.count > 0 && l->barrier_us == TT_NEVER) {
-        l->barrier_us = tt_deadline_after(now_us, slowest_rtt_us(e));
+    if (c->path.reliable && l->barrier_us == TT_NEVER) {
+        l->answered = true;
         l->barrier_tx = l->asked_tx;
     }
     progress(e, c, now_us);

@@ -21,6 +21,9 @@ void tt_liveness_begin(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now
 /* A packet came on c. data: it brought new data. */
 void tt_liveness_heard(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_us, bool data);
 
+/* A KCP packet came on c. */
+void tt_liveness_heard_state(const struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_us);
+
 /* The peer's clock said so when it made data that came on c now. */
 void tt_liveness_heard_time(struct tt_carrier *c, uint64_t now_us, uint32_t ts_ms);
 

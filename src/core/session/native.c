@@ -70,7 +70,10 @@ void tt_native_joined(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_
         tt_kcp_path_trust(&c->path);
     tt_liveness_heard(e, c, now_us, false); /* from now on it may be asked */
     tt_carriers_proven(e, c);
-    tt_carriers_review(e);
+    if (c->spent)
+        tt_carriers_spent(e, c);
+    else
+        tt_carriers_review(e);
 }
 
 /* The server does not have the session, unless an older carrier says otherwise. */
@@ -201,6 +204,7 @@ static void take(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_us,
         break;
     case TT_CONTROL_PING:
         take_ping(c, now_us, said);
+        tt_carriers_repeat_acks_on(e, c);
         ask_back(e, c, now_us);
         tt_kcp_shrink(&e->kcp); /* an idle server has no timer of its own */
         break;
