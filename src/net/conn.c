@@ -284,7 +284,7 @@ void tt_conn_flush(struct tt_conn *c, uint64_t now_us)
     c->broken = err;
     c->more = !err && !done && !c->rest;
     if (c->carrier.endpoint)
-        tt_endpoint_carrier_blocked(c->carrier.endpoint, &c->carrier, c->rest != NULL);
+        tt_endpoint_carrier_blocked(c->carrier.endpoint, now_us, &c->carrier, c->rest != NULL);
     if (err || c->rest || c->more)
         tt_worker_mark_for_loop(c->worker, &c->arm);
 }

@@ -176,10 +176,8 @@ static int take_packet(struct sim *sim, struct sim_plug *p, sim_next_packet *nex
     return TT_OK;
 }
 
-void sim_plug_flush(struct sim *sim, struct sim_plug *p, sim_next_packet *next)
+static void flush_plug(struct sim *sim, struct sim_plug *p, sim_next_packet *next)
 {
-    if (!p->open)
-        return;
     push_unsent(sim, p);
     while (p->unsent_len == 0) {
         int err = TT_OK;
@@ -189,6 +187,16 @@ void sim_plug_flush(struct sim *sim, struct sim_plug *p, sim_next_packet *next)
         if (err)
             return;
     }
+}
+
+void sim_plug_flush(struct sim *sim, struct sim_plug *p, sim_next_packet *next)
+{
+    if (!p->open)
+        return;
+    flush_plug(sim, p, next);
+    if (p->carrier.endpoint)
+        tt_endpoint_carrier_blocked(p->carrier.endpoint, sim->now_us, &p->carrier,
+                                    p->unsent_len > 0);
 }
 
 bool sim_plug_can_go_on(const struct sim *sim, const struct sim_plug *p)

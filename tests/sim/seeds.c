@@ -75,6 +75,38 @@ static void pick_tuning(struct sim *dice, struct tt_endpoint_tuning *t)
     t->nocwnd = sim_chance(dice, 80);
 }
 
+/* What only a client decides. */
+static void pick_carriers(struct sim *dice, struct sim_profile *p)
+{
+    struct tt_endpoint_tuning *t = &p->client;
+    t->carriers = PICK(dice, 1, 1, 1, 1, 2, 3, 4);
+    t->standby = PICK(dice, 0, 0, 0, 1);
+    t->learn_limits = sim_chance(dice, 70);
+    if (sim_chance(dice, 25))
+        t->carrier_max_bytes = PICK(dice, 8192, 20000, 100000);
+    if (sim_chance(dice, 15))
+        t->carrier_max_age_us = PICK(dice, 300, 1000, 5000) * TT_MS;
+    if (sim_chance(dice, 10))
+        t->carrier_idle_us = PICK(dice, 1000, 5000) * TT_MS;
+}
+
+/* Somebody counts the bytes of each connection. */
+static void pick_limit(struct sim *dice, struct sim_shape *s)
+{
+    const uint64_t limit = PICK(dice, 9000, 15000, 20000, 60000);
+    switch (sim_below(dice, 3)) {
+    case 0:
+        s->freeze_up = limit;
+        break;
+    case 1:
+        s->freeze_down = limit;
+        break;
+    default:
+        s->freeze_sum = limit;
+        break;
+    }
+}
+
 static void pick_shape(struct sim *dice, struct sim_shape *s)
 {
     s->kind = sim_chance(dice, 75) ? SIM_BYTES : SIM_DATAGRAMS;
@@ -115,12 +147,16 @@ static void pick_profile(struct sim *dice, struct sim_profile *p)
         p->start_us = (UINT64_C(1) << 32) * TT_MS - sim_below(dice, 2 * TT_SECOND);
     p->client.legacy = sim_chance(dice, 25);
     p->server.legacy = sim_chance(dice, 25);
+    if (sim_chance(dice, 60))
+        pick_carriers(dice, p);
     pick_shape(dice, &p->shape);
     p->may_time_out = p->shape.kind == SIM_DATAGRAMS || sim_chance(dice, 40);
     if (p->may_time_out)
         p->stall_us = 10 * TT_SECOND;
     if (!p->may_time_out)
         make_brisk(&p->shape);
+    else if (p->shape.kind == SIM_BYTES && sim_chance(dice, 15))
+        pick_limit(dice, &p->shape);
     if (sim_chance(dice, 20)) {
         p->may_time_out = true;
         p->stall_us = 10 * TT_SECOND;
@@ -212,6 +248,10 @@ static void plan_terminations(struct sim *sim, uint64_t within_us)
 {
     for (uint64_t n = sim_below(sim, 12); n > 0; n--)
         plan(sim, within_us, sim_cut_randomly, sim->profile.clients);
+    if (sim->profile.may_time_out) {
+        for (uint64_t n = sim_chance(sim, 50) ? sim_below(sim, 5) : 0; n > 0; n--)
+            plan(sim, within_us, sim_freeze_randomly, sim->profile.clients);
+    }
     for (uint64_t n = sim_below(sim, 3); n > 0; n--)
         plan(sim, within_us, redial, sim->profile.clients);
     if (sim_chance(sim, 20))
@@ -233,7 +273,8 @@ static void run_seed(struct sim *sim)
     sim->refusing = false;
     sim_run_settled(sim, sim->now_us + 600 * TT_SECOND);
     sim_run_until(sim, sim->now_us + 35 * TT_SECOND);
-    sim_run_settled(sim, sim->now_us + TT_SECOND); /* a keepalive may be under way */
+    /* A keepalive may be under way, and the connection may just have died under it. */
+    sim_run_settled(sim, sim->now_us + (sim->profile.may_time_out ? 60 : 1) * TT_SECOND);
     sim_check_all_done(sim);
     sim_check_idle(sim);
     sim_check_nothing_left(sim);

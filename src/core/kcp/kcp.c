@@ -282,6 +282,7 @@ static int take_segment(struct tt_kcp *k, const struct tt_kcp_header *h, struct 
         k->tell = true;
         break;
     case TT_KCP_WINS:
+        k->stats.wins_in++;
         break;
     default:
         k->stats.wrong_cmd++;

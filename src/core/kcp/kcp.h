@@ -57,6 +57,7 @@ struct tt_kcp_stats {
     uint64_t wrong_conv;                /* packets that stopped there (K-9) */
     uint64_t wrong_len;                 /* (K-10), or longer than any slab */
     uint64_t wrong_cmd;                 /* (K-11) */
+    uint64_t wins_in;                   /* answers to window probes */
     uint64_t wrong_una;                 /* headers that acknowledged what was never sent */
 };
 

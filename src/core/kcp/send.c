@@ -314,7 +314,7 @@ static void lose(struct tt_kcp_send *s, struct tt_kcp_out *out, uint32_t sn, enu
 
 static bool overtaken(const struct tt_kcp_send *s, const struct tt_kcp_path *path)
 {
-    if (path->reliable || path->flying.count == 0 || !path->any_acked)
+    if (path->reliable || path->elsewhere || path->flying.count == 0 || !path->any_acked)
         return false;
     const uint32_t needed = path->ordered ? 1 : s->resend;
     const struct tt_kcp_out *oldest = tt_kcp_send_at(s, path->flying.head);

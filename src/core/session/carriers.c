@@ -7,7 +7,7 @@
 #define LEGACY_PACKET  1400u
 #define CAREFUL_PACKET 4096u /* on a carrier that is not proven, or under a budget */
 #define BUDGET_RESERVE 256u  /* of a budget, for control packets and acks */
-#define REPEATED_ACKS  ((16u << 10) / TT_KCP_HEADER) /* 16 kB */
+#define REPEATED_ACKS  (16u << 10) /* bytes */
 
 /* --- budgets --- */
 
@@ -184,6 +184,29 @@ static bool is_fed(const struct tt_endpoint *e, const struct tt_carrier *c)
            (c->rank != TT_RANK_LAST || c == e->best_last);
 }
 
+/* A new carrier may die of little: acks take no more of it than a quarter of what data may. */
+uint32_t tt_carriers_most_acks(const struct tt_endpoint *e, const struct tt_carrier *c)
+{
+    uint64_t bytes = tt_min_u64(REPEATED_ACKS, budget_left(c) / 4);
+    if (!c->proven)
+        bytes = tt_min_u64(bytes, (uint64_t)e->allowance * e->config.tuning.mtu / 4);
+    return (uint32_t)(bytes / TT_KCP_HEADER);
+}
+
+/* On whichever carrier takes them; what is more than it can pay for is not worth it. */
+void tt_carriers_repeat_acks(struct tt_endpoint *e)
+{
+    uint32_t most = REPEATED_ACKS / TT_KCP_HEADER;
+    TT_LIST_FOR_EACH(node, &e->carriers)
+    {
+        const struct tt_carrier *c = TT_CONTAINER_OF(node, struct tt_carrier, node);
+        const uint32_t of_carrier = tt_carriers_most_acks(e, c);
+        if (is_fed(e, c) && of_carrier < most)
+            most = of_carrier;
+    }
+    tt_kcp_repeat_acks(&e->kcp, most);
+}
+
 /* While a good carrier lives, what waits on a suspect one goes there, once (R-11). What waits on
  * one that is over has nothing to wait for in any case.
  */
@@ -198,7 +221,7 @@ static void move_off_suspects(struct tt_endpoint *e)
             continue;
         c->live.moved = true;
         tt_kcp_path_give_up(&e->kcp, &c->path);
-        tt_kcp_repeat_acks(&e->kcp, REPEATED_ACKS);
+        tt_carriers_repeat_acks(e);
     }
 }
 
@@ -242,7 +265,7 @@ void tt_carriers_route_acks(struct tt_endpoint *e)
 void tt_carriers_repeat_acks_on(struct tt_endpoint *e, struct tt_carrier *c)
 {
     e->data_carrier = c;
-    tt_kcp_repeat_acks(&e->kcp, REPEATED_ACKS);
+    tt_kcp_repeat_acks(&e->kcp, tt_carriers_most_acks(e, c));
     tt_carriers_route_acks(e);
 }
 
@@ -422,7 +445,7 @@ void tt_carriers_doom(struct tt_endpoint *e, struct tt_carrier *c)
 /* A client that may have but one gives it up before it dials the next. */
 void tt_carriers_suspected(struct tt_endpoint *e, struct tt_carrier *c)
 {
-    if (e->config.client && (!c->proven || !c->native))
+    if (e->config.client && (!c->proven || !c->native || !may_have_several(e)))
         tt_carriers_doom(e, c);
     else
         tt_carriers_review(e);

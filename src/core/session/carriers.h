@@ -18,6 +18,10 @@ void tt_carriers_review(struct tt_endpoint *e);
 void tt_carriers_set_room(struct tt_endpoint *e, struct tt_carrier *c);
 void tt_carriers_route_acks(struct tt_endpoint *e);
 
+/* una, window and acks are due again; how many of them c may carry. */
+void tt_carriers_repeat_acks(struct tt_endpoint *e);
+uint32_t tt_carriers_most_acks(const struct tt_endpoint *e, const struct tt_carrier *c);
+
 /* All that we have received is acknowledged once more, and on c: earlier acks may be on a carrier
  * that is dead without our knowing (R-12, R-13).
  */

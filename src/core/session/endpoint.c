@@ -18,8 +18,6 @@
  */
 #define QUEUED_SEGMENTS FRAME_SEGMENTS
 
-#define REPEATED_ACKS ((16u << 10) / TT_KCP_HEADER) /* 16 kB */
-
 #define JUMP_US (5 * TT_SECOND) /* */
 
 /* After a refusal for want of memory nothing else may come that would make us try again. */
@@ -132,7 +130,8 @@ static void activate(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *
     tt_kcp_path_open(&e->kcp, &c->path, now_us, c->limits.ordered,
                      e->config.tuning.legacy && e->next_carrier == 1 ? TT_KCP_UNLIMITED
                                                                      : e->allowance,
-                     REPEATED_ACKS);
+                     tt_carriers_most_acks(e, c));
+    c->path.elsewhere = e->native;
     if (3 * c->limits.dial_us > c->path.rtt.rto_us)
         c->path.rtt.rto_us = 3 * c->limits.dial_us;
     tt_liveness_begin(e, c, now_us);
@@ -295,7 +294,7 @@ void tt_endpoint_carrier_close(struct tt_endpoint *e, uint64_t now_us, struct tt
     if (!e->native)
         promote_newest(e, now_us);
     if (flew && !tt_list_empty(&e->carriers)) /* acks of ours may have died with it */
-        tt_kcp_repeat_acks(&e->kcp, REPEATED_ACKS);
+        tt_carriers_repeat_acks(e);
     tt_carriers_review(e);
 }
 
@@ -312,11 +311,13 @@ struct tt_carrier *tt_endpoint_next_doomed(const struct tt_endpoint *e)
     return NULL;
 }
 
-void tt_endpoint_carrier_blocked(struct tt_endpoint *e, struct tt_carrier *c, bool blocked)
+void tt_endpoint_carrier_blocked(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
+                                 bool blocked)
 {
     if (c->blocked == blocked)
         return;
     c->blocked = blocked;
+    tt_liveness_blocked(c, now_us);
     if (e->carrier_count > 1)
         tt_carriers_route_acks(e);
 }
@@ -422,6 +423,8 @@ static void receive_segments(struct tt_endpoint *e, uint64_t now_us, struct tt_c
     const uint64_t acked_before = e->kcp.send.acked_bytes;
     const uint64_t brought_before = e->kcp.receive.brought;
     const uint64_t pushes_before = pushes(e);
+    const uint64_t duplicates_before = e->kcp.receive.duplicates;
+    const uint64_t wins_before = e->kcp.stats.wins_in;
 
     note_first_packet(e, c, false);
     if (tt_kcp_input(&e->kcp, now_us, packet, slab) == TT_OK && peer_began_anew(e, c)) {
@@ -437,6 +440,8 @@ static void receive_segments(struct tt_endpoint *e, uint64_t now_us, struct tt_c
     tt_carriers_heard_enough(e, c);
     tt_liveness_heard_state(e, c, now_us);
     tt_liveness_heard(e, c, now_us, e->kcp.receive.brought != brought_before);
+    tt_liveness_heard_legacy(e, c, now_us, e->kcp.stats.wins_in != wins_before,
+                             e->kcp.receive.duplicates != duplicates_before);
     tt_liveness_review_arrivals(e, now_us);
     if (e->kcp.send.acked_bytes != acked_before)
         tt_smux_acked(&e->smux, e->kcp.send.acked_bytes);

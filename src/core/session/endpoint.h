@@ -138,8 +138,11 @@ void tt_endpoint_carrier_close(struct tt_endpoint *e, uint64_t now_us, struct tt
  */
 struct tt_carrier *tt_endpoint_next_doomed(const struct tt_endpoint *e);
 
-/* The connection takes no more for now, or does so again: acks may leave elsewhere meanwhile. */
-void tt_endpoint_carrier_blocked(struct tt_endpoint *e, struct tt_carrier *c, bool blocked);
+/* The connection takes no more for now, or does so again: acks may leave elsewhere meanwhile, and one
+ * that stays so answers nothing.
+ */
+void tt_endpoint_carrier_blocked(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
+                                 bool blocked);
 
 /* How many carriers a client wants to have, and whether it should dial one now. */
 uint32_t tt_endpoint_wanted_carriers(const struct tt_endpoint *e);

@@ -117,8 +117,8 @@ static void measure_rate(struct tt_carrier *c, uint64_t now_us)
 /* A HELLO is answered by a peer that is known to understand it. */
 static bool answer_is_due(const struct tt_carrier *c)
 {
-    return c->path.flying.count > 0 || c->live.asked_us != TT_NEVER ||
-           (!c->proven && c->hellos > 0 && c->endpoint->native);
+    return c->path.flying.count > 0 || c->blocked || c->live.asked_us != TT_NEVER ||
+           (!c->proven && (c->spent || (c->hellos > 0 && c->endpoint->native)));
 }
 
 static void restart_clock(struct tt_carrier *c, uint64_t now_us)
@@ -193,10 +193,27 @@ void tt_liveness_heard(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now
         c->live.quiet_us = now_us;
     else if (c->live.quiet_us != TT_NEVER)
         c->live.quiet_us = now_us;
-    if (!c->native && c->live.asked_us != TT_NEVER) { /* WINS, or whatever it says */
+}
+
+void tt_liveness_heard_legacy(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_us,
+                              bool window, bool again)
+{
+    if (c->native || !e->config.client)
+        return;
+    if (window && c->live.asked_us != TT_NEVER) { /* */
         c->live.asked_us = TT_NEVER;
         progress(e, c, now_us);
     }
+    if (again)
+        tt_liveness_want_answer(e, c, now_us);
+}
+
+void tt_liveness_blocked(struct tt_carrier *c, uint64_t now_us)
+{
+    if (!c->blocked)
+        restart_clock(c, now_us); /* it took something */
+    else if (c->live.waiting_us == TT_NEVER)
+        c->live.waiting_us = now_us;
 }
 
 void tt_liveness_before_sending(const struct tt_endpoint *e, struct tt_carrier *c)
