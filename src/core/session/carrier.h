@@ -115,7 +115,7 @@ struct tt_carrier {
     bool blocked;             /* set by the owner: the connection takes no more for now */
     uint32_t hellos;          /* how often ours was sent */
     uint64_t greeted_us;      /* when it last was */
-    uint64_t ponged_us;       /* when PONG was last promised */
+    uint64_t ponged_us; /* a millisecond later for each PONG, but not far behind the present */
     uint64_t hello_us;        /* datagrams: when to send it again, or TT_NEVER */
     uint32_t peer_max_packet; /* as its HELLO says */
     uint64_t peer_max_bytes;  /* as its LIMIT says; 0: no limit */

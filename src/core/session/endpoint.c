@@ -273,8 +273,11 @@ static void promote_newest(struct tt_endpoint *e, uint64_t now_us)
     if (!node)
         return;
     struct tt_carrier *c = TT_CONTAINER_OF(node, struct tt_carrier, node);
-    if (c->role == TT_CARRIER_REPLACED && !c->doomed)
-        activate(e, now_us, c);
+    if (c->role != TT_CARRIER_REPLACED || c->doomed)
+        return;
+    activate(e, now_us, c);
+    probe_legacy(e, now_us, c);
+    tt_liveness_sent(c, now_us); /* what it owed before it was replaced it still owes */
 }
 
 void tt_endpoint_carrier_close(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c)
@@ -555,10 +558,7 @@ static int next_segments(struct tt_endpoint *e, uint64_t now_us, struct tt_carri
     if (data)
         take_frames(e, now_us, c);
     tt_liveness_before_sending(e, c);
-    int err = tt_kcp_next_packet(&e->kcp, now_us, &c->path, most, g, len);
-    if (err == TT_OK)
-        tt_liveness_sent(c, now_us);
-    return err;
+    return tt_kcp_next_packet(&e->kcp, now_us, &c->path, most, g, len);
 }
 
 int tt_endpoint_next_packet(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
@@ -578,8 +578,9 @@ int tt_endpoint_next_packet(struct tt_endpoint *e, uint64_t now_us, struct tt_ca
         return err;
     c->taken_packets++;
     c->taken_bytes += *len + c->limits.framing;
-    if (c->rank != TT_RANK_NONE && tt_carriers_max_packet(e, c, true) == 0)
+    if (!c->spent && tt_carriers_max_packet(e, c, true) == 0)
         tt_carriers_spent(e, c);
+    tt_liveness_sent(c, now_us);
     return TT_OK;
 }
 

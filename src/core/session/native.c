@@ -9,6 +9,7 @@
 #include "core/session/liveness.h"
 
 #define LEAST_MAX_PACKET 576u /* */
+#define PONGS_AT_ONCE    8u
 #define MOST_HELLOS      3u   /* of a client, on a carrier that may lose them */
 #define HELLO_AGAIN_US   (500 * TT_MS)
 
@@ -115,11 +116,23 @@ static void take_hello(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now
 
 /* --- the others --- */
 
+/* so many at once, and then one a millisecond. */
+static bool may_pong(struct tt_carrier *c, uint64_t now_us)
+{
+    const uint64_t full_us = PONGS_AT_ONCE * TT_MS;
+    const uint64_t since_us = now_us > full_us ? now_us - full_us : 0;
+    if (c->ponged_us < since_us)
+        c->ponged_us = since_us;
+    if (c->ponged_us + TT_MS > now_us)
+        return false;
+    c->ponged_us += TT_MS;
+    return true;
+}
+
 static void take_ping(struct tt_carrier *c, uint64_t now_us, const struct tt_control *ping)
 {
-    if (now_us < c->ponged_us + TT_MS && c->ponged_us > 0)
-        return; /* */
-    c->ponged_us = now_us;
+    if (!may_pong(c, now_us))
+        return;
     c->due.pong = true;
     memcpy(c->due.pong_token, ping->token, sizeof c->due.pong_token);
 }
@@ -328,7 +341,6 @@ int tt_native_next_packet(struct tt_endpoint *e, struct tt_carrier *c, uint64_t 
     memcpy(tt_gather_header(g, *len), bytes, *len);
     if (e) {
         e->stats.control_out++;
-        tt_liveness_sent(c, now_us);
     }
     return TT_OK;
 }
