@@ -258,6 +258,11 @@ static struct tt_server_session *route(struct tt_queue_packet_conn *q, uint64_t 
     struct tt_server_session *s = c->endpoint ? of_endpoint(c->endpoint) : find(q, &c->id);
     struct tt_kcp_header h;
 
+    if (s && s->state == TT_SERVER_SESSION_OVER) {
+        q->stats.strays++;
+        return NULL;
+    }
+
     if (s && is_for(s, packet)) {
         if (!c->endpoint)
             bind(q, now_us, s, c);
@@ -321,7 +326,7 @@ int tt_queue_packet_conn_incoming(struct tt_queue_packet_conn *q, uint64_t now_u
         return greet(q, now_us, c, packet);
     struct tt_server_session *s = route(q, now_us, c, packet);
     if (!s) /* promised not to be discarded: the carrier goes with it */
-        return c->native ? TT_E_FULL : TT_OK;
+        return c->native && !c->unknown ? TT_E_FULL : TT_OK;
     (void)tt_endpoint_receive(&s->endpoint, now_us, c, packet, slab);
     mark_dirty(q, s);
     return TT_OK;
@@ -363,6 +368,28 @@ void tt_queue_packet_conn_touched(struct tt_queue_packet_conn *q, uint64_t now_u
     mark_dirty(q, s);
 }
 
+/* Both ends know that it is over: what is left is its ID, for whom it is to be unknown. */
+static void forget(struct tt_queue_packet_conn *q, struct tt_server_session *s)
+{
+    TT_LIST_FOR_EACH(node, &s->endpoint.carriers)
+    {
+        struct tt_carrier *c = TT_CONTAINER_OF(node, struct tt_carrier, node);
+        c->unknown = true;
+        c->due = (struct tt_carrier_due){.hello = false};
+    }
+    tt_endpoint_dispose(&s->endpoint);
+    s->state = TT_SERVER_SESSION_OVER;
+    tt_list_remove(&s->dirty_node);
+    tt_heap_update(&q->timers, &s->timer, TT_NEVER);
+}
+
+static bool is_told(const struct tt_server_session *s)
+{
+    return s->state == TT_SERVER_SESSION_CLOSED &&
+           (s->endpoint.error == TT_E_CLOSED ||
+            (s->endpoint.native && tt_endpoint_is_over(&s->endpoint)));
+}
+
 void tt_queue_packet_conn_close(struct tt_queue_packet_conn *q, uint64_t now_us,
                                 struct tt_server_session *s)
 {
@@ -376,7 +403,10 @@ void tt_queue_packet_conn_close(struct tt_queue_packet_conn *q, uint64_t now_us,
     s->user = NULL;
     tt_endpoint_close(&s->endpoint);
     tt_list_push_back(&q->closed, &s->state_node);
-    mark_dirty(q, s);
+    if (s->endpoint.error == TT_E_CLOSED)
+        forget(q, s);
+    else
+        mark_dirty(q, s);
 }
 
 /* --- time --- */
@@ -394,6 +424,10 @@ struct tt_server_session *tt_queue_packet_conn_next_dirty(struct tt_queue_packet
 
 void tt_queue_packet_conn_flushed(struct tt_queue_packet_conn *q, struct tt_server_session *s)
 {
+    if (is_told(s))
+        forget(q, s);
+    if (s->state == TT_SERVER_SESSION_OVER)
+        return;
     const uint64_t deadline_us = tt_endpoint_deadline(&s->endpoint);
     if (deadline_us != s->timer.key)
         tt_heap_update(&q->timers, &s->timer, deadline_us);

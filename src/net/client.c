@@ -86,7 +86,7 @@ static void rearm(struct client *c)
 
 static bool done_lingering(const struct client *c, uint64_t now_us)
 {
-    return c->endpoint.error || tt_endpoint_settled(&c->endpoint) || now_us >= c->linger_until_us ||
+    return c->endpoint.error || tt_endpoint_is_over(&c->endpoint) || now_us >= c->linger_until_us ||
            c->redial.connections == 0;
 }
 
@@ -186,6 +186,13 @@ static void abandon(struct client *c)
     tt_list_push_back(&c->session.worker->leftovers, &c->leftover.node);
 }
 
+/* the server need not keep for ten minutes what will never be asked for again. */
+static void say_goodbye(struct client *c)
+{
+    tt_endpoint_abort(&c->endpoint);
+    tt_session_flush(&c->endpoint, tt_worker_now_us());
+}
+
 static int close_session(struct tt_session *s, bool may_wait)
 {
     struct client *c = of_session(s);
@@ -199,9 +206,11 @@ static int close_session(struct tt_session *s, bool may_wait)
     }
     while (!done_lingering(c, tt_worker_now_us()))
         (void)tt_worker_wait(w, &s->change_waiters, c->linger_until_us);
-    int err = c->endpoint.error;
-    if (!err && !tt_endpoint_settled(&c->endpoint))
+    s->all_arrived |= tt_endpoint_data_arrived(&c->endpoint);
+    int err = tt_session_end_result(s);
+    if (!c->endpoint.error && !tt_endpoint_settled(&c->endpoint))
         err = TT_E_TIMEOUT;
+    say_goodbye(c);
     destroy_and_wait(c);
     return err;
 }

@@ -86,7 +86,7 @@ static int close_session(struct tt_session *s, bool may_wait)
 {
     struct accepted *a = of_session(s);
     struct tt_listener *l = a->listener;
-    const int err = tt_session_error(s);
+    const int err = tt_session_end_result(s);
     tt_queue_packet_conn_close(&l->conns.queue, tt_worker_now_us(), a->server);
     tt_worker_mark(l->worker, &l->chore);
     s->endpoint = NULL;
@@ -157,7 +157,8 @@ static bool all_settled(const struct tt_listener *l)
     {
         const struct tt_server_session *s =
             TT_CONTAINER_OF(node, struct tt_server_session, state_node);
-        if (!s->endpoint.error && !tt_endpoint_settled(&s->endpoint))
+        if (s->state == TT_SERVER_SESSION_CLOSED && !s->endpoint.error &&
+            !tt_endpoint_is_over(&s->endpoint))
             return false;
     }
     return true;

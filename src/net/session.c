@@ -44,6 +44,12 @@ int tt_session_error(const struct tt_session *s)
     return s->endpoint->error;
 }
 
+int tt_session_end_result(const struct tt_session *s)
+{
+    const int err = s->endpoint->error;
+    return err == TT_E_CLOSED && s->all_arrived ? TT_OK : err;
+}
+
 /* --- streams --- */
 
 static int wrap(struct tt_session *s, struct tt_smux_stream *smux, struct tt_stream **stream)
@@ -245,7 +251,7 @@ void tt_session_serve(struct tt_session *s, uint64_t now_us)
     if (!s->endpoint)
         return; /* a callback has closed it */
     tt_session_flush(s->endpoint, now_us);
-    if (s->closing && tt_endpoint_settled(s->endpoint))
+    if (s->closing && (s->endpoint->error || tt_endpoint_is_over(s->endpoint)))
         tt_worker_wake_all(s->worker, &s->change_waiters);
     report_end(s, now_us); /* last: the callback may close the session */
 }
@@ -271,6 +277,7 @@ int tt_session_close(struct tt_session *s)
     const bool entered = tt_worker_enter(w);
     s->closing = true;
     s->callbacks = (struct tt_session_callbacks){NULL, NULL, NULL};
+    s->all_arrived = tt_endpoint_data_arrived(s->endpoint);
     tt_session_drop_streams(s);
     tt_endpoint_close(s->endpoint);
     int err = s->side->close(s, may_wait);

@@ -24,7 +24,8 @@ struct tt_session {
     bool connected;                /* it ever had a connection */
     bool ended_told;               /* callbacks.ended was called, waiters were woken */
     bool closing;
-    bool owns_loop; /* the loop was made for it, and goes with it */
+    bool all_arrived; /* when it was closed, all that had been written was acknowledged */
+    bool owns_loop;   /* the loop was made for it, and goes with it */
     uint64_t linger_us;
     uint64_t connections;
     uint64_t dials_failed;
@@ -76,6 +77,11 @@ void tt_session_touch(struct tt_session *s);
 
 /* From now on serving it may call the program back. */
 void tt_session_calls_back(struct tt_session *s);
+
+/* What tt_session_close returns for a session that has ended: a peer that closed it as well has
+ * taken nothing from us if all our data had arrived.
+ */
+int tt_session_end_result(const struct tt_session *s);
 
 /* A wait that ends with an answer or with the session: TT_OK, or the error that ended it. */
 int tt_session_error(const struct tt_session *s);

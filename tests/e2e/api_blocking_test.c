@@ -206,8 +206,8 @@ static void test_a_server_that_closes_at_once_loses_nothing(void **state)
     assert_int_equal(tt_session_close(p.server), TT_OK);
     tt_listener_close(p.listener); /* waits until it is acknowledged */
     assert_int_equal(api_join(&reader), TT_E_END);
-    /* Nobody is left who could acknowledge the end of our own side. */
-    assert_int_equal(tt_session_close(p.client), TT_E_TIMEOUT);
+    /* The server's program is done: nobody waits for the end of our own side. */
+    assert_int_equal(tt_session_close(p.client), TT_OK);
 }
 
 static void test_a_writer_waits_for_its_reader(void **state)
@@ -264,15 +264,15 @@ static void test_everybody_who_waits_learns_of_the_end_of_a_session(void **state
     for (unsigned i = 0; i < 3; i++) {
         const int err = api_join(&threads[i]);
         /* The first stream ended in order, before the session did. */
-        assert_true(err == TT_E_TIMEOUT || (i == 0 && err == TT_E_END));
+        assert_true(err == TT_E_CLOSED || (i == 0 && err == TT_E_END));
     }
     struct tt_stream *st;
     size_t taken;
-    assert_int_equal(tt_session_open_stream(p.client, &st), TT_E_TIMEOUT);
-    assert_int_equal(tt_stream_try_write(writing, "x", 1, &taken), TT_E_TIMEOUT);
-    assert_int_equal(tt_stream_shutdown(writing), TT_E_TIMEOUT);
+    assert_int_equal(tt_session_open_stream(p.client, &st), TT_E_CLOSED);
+    assert_int_equal(tt_stream_try_write(writing, "x", 1, &taken), TT_E_CLOSED);
+    assert_int_equal(tt_stream_shutdown(writing), TT_E_CLOSED);
     assert_string_not_equal(tt_session_error_text(p.client), "");
-    assert_int_equal(tt_session_close(p.client), TT_E_TIMEOUT);
+    assert_int_equal(tt_session_close(p.client), TT_E_CLOSED); /* not all of it arrived */
 }
 
 static void test_a_server_learns_that_its_client_has_gone(void **state)
@@ -283,6 +283,28 @@ static void test_a_server_learns_that_its_client_has_gone(void **state)
     struct tt_listener_stats stats;
     const struct tt_options impatient = {.session_timeout_us = 300 * MS};
     api_open(&p, NULL, &impatient);
+    api_open_stream(&p, &c, &s);
+    tt_session_close(p.client);
+    p.client = NULL;
+    assert_int_equal(api_read_end(s), TT_E_END);
+    struct tt_stream *none;
+    assert_int_equal(tt_session_accept_stream(p.server, &none), TT_E_CLOSED);
+    assert_int_equal(tt_session_close(p.server), TT_OK);
+    p.server = NULL;
+    tt_listener_get_stats(p.listener, &stats);
+    assert_int_equal(stats.sessions_expired, 0);
+    api_close(&p);
+}
+
+/* One that does not say goodbye: it is waited for. */
+static void test_a_server_learns_that_its_legacy_client_has_gone(void **state)
+{
+    (void)state;
+    struct api_pair p;
+    struct tt_stream *c, *s;
+    struct tt_listener_stats stats;
+    api_open(&p, &(struct tt_options){.legacy = true},
+             &(struct tt_options){.session_timeout_us = 300 * MS});
     api_open_stream(&p, &c, &s);
     tt_session_close(p.client);
     p.client = NULL;
@@ -519,6 +541,7 @@ int main(void)
         cmocka_unit_test(test_a_writer_waits_for_its_reader),
         cmocka_unit_test(test_everybody_who_waits_learns_of_the_end_of_a_session),
         cmocka_unit_test(test_a_server_learns_that_its_client_has_gone),
+        cmocka_unit_test(test_a_server_learns_that_its_legacy_client_has_gone),
         cmocka_unit_test(test_closing_a_session_gives_up_in_the_end),
         cmocka_unit_test(test_stopping_a_listener_ends_its_accept),
         cmocka_unit_test(test_sessions_go_on_when_their_listener_has_stopped),

@@ -91,18 +91,26 @@ void sim_client_redial(struct sim *sim, struct sim_client *c)
 
 /* --- a turn --- */
 
+/* Where CLOSE was lost with its carrier, the next one is told that the session is unknown. */
+static bool is_end(int err)
+{
+    return err == TT_E_CLOSED || err == TT_E_LOST;
+}
+
 static void take(struct sim *sim, struct sim_plug *p, struct tt_span packet, struct tt_slab *slab)
 {
     struct sim_client *c = p->link->client;
     int err = tt_endpoint_receive(&c->endpoint, sim->now_us, &p->carrier, packet, slab);
-    sim_require(sim, err == TT_OK, "the client's session ended while receiving");
+    sim_require(sim, err == TT_OK || (is_end(err) && c->may_be_closed),
+                "the client's session ended while receiving");
 }
 
 static int next_packet(struct sim *sim, struct sim_plug *p, struct tt_gather *g, uint32_t *len)
 {
     struct sim_client *c = p->link->client;
     int err = tt_endpoint_next_packet(&c->endpoint, sim->now_us, &p->carrier, g, len);
-    sim_require(sim, !tt_is_fatal(err), "the client's session ended while sending");
+    sim_require(sim, !tt_is_fatal(err) || (is_end(err) && c->may_be_closed),
+                "the client's session ended while sending");
     return err;
 }
 
@@ -117,6 +125,28 @@ static void receive(struct sim *sim, struct sim_client *c)
         if (l->at_client.learns_us <= sim->now_us)
             close_link(sim, c, l);
     }
+}
+
+/* Its connections are closed like any other: the server learns of it. */
+static void end_session(struct sim *sim, struct sim_client *c, const char *how)
+{
+    sim_note(sim, how, c->number, 0);
+    TT_LIST_FOR_EACH(node, &sim->links)
+    {
+        struct sim_link *l = TT_CONTAINER_OF(node, struct sim_link, node);
+        if (l->client == c && l->at_client.open)
+            sim_link_hang_up(sim, l);
+    }
+    c->closed = true;
+    sim_client_stop(sim, c);
+}
+
+void sim_client_close(struct sim *sim, struct sim_client *c)
+{
+    (void)sim;
+    c->closing = true;
+    c->dirty = true;
+    tt_endpoint_close(&c->endpoint);
 }
 
 static void lose_session(struct sim *sim, struct sim_client *c)
@@ -158,6 +188,10 @@ void sim_client_turn(struct sim *sim, struct sim_client *c)
         return;
     dial_if_due(sim, c);
     receive(sim, c);
+    if (is_end(c->endpoint.error)) {
+        end_session(sim, c, "the server closed the session");
+        return;
+    }
     handle_timeout(sim, c);
     if (!c->running)
         return;
@@ -169,6 +203,8 @@ void sim_client_turn(struct sim *sim, struct sim_client *c)
     }
     flush(sim, c);
     close_doomed(sim, c);
+    if (c->closing && tt_endpoint_is_over(&c->endpoint))
+        end_session(sim, c, "client closed the session");
 }
 
 uint64_t sim_client_next_us(const struct sim *sim, const struct sim_client *c)

@@ -258,6 +258,40 @@ static void plan_terminations(struct sim *sim, uint64_t within_us)
         plan(sim, within_us, sim_begin_outage, 30 * TT_SECOND);
 }
 
+/* --- the end --- */
+
+static bool all_native(const struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->profile.clients; i++) {
+        if (!sim->clients[i].closed)
+            return false;
+    }
+    return !sim->profile.client.legacy && !sim->profile.server.legacy;
+}
+
+/* Either end may be done first; the other learns of it, and forgets all but the ID. */
+static void close_all(struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->profile.clients; i++) {
+        struct sim_client *c = &sim->clients[i];
+        if (c->session && sim_chance(sim, 50))
+            sim_server_close(sim, c);
+        else
+            sim_client_close(sim, c);
+    }
+    sim_run_until(sim, sim->now_us + 30 * TT_SECOND);
+    if (sim->profile.client.legacy || sim->profile.server.legacy)
+        return;
+    sim_require(sim, all_native(sim), "a client does not know that its session is over");
+    TT_LIST_FOR_EACH(node, &sim->server.conn.closed)
+    {
+        const struct tt_server_session *s =
+            TT_CONTAINER_OF(node, struct tt_server_session, state_node);
+        sim_require(sim, s->state == TT_SERVER_SESSION_OVER || sim->profile.may_time_out,
+                    "a server does not know that a session is over");
+    }
+}
+
 /* --- a run --- */
 
 static void run_seed(struct sim *sim)
@@ -277,6 +311,8 @@ static void run_seed(struct sim *sim)
     sim_run_settled(sim, sim->now_us + (sim->profile.may_time_out ? 60 : 1) * TT_SECOND);
     sim_check_all_done(sim);
     sim_check_idle(sim);
+    if (sim_chance(sim, 50))
+        close_all(sim);
     sim_check_nothing_left(sim);
 }
 

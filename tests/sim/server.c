@@ -135,11 +135,13 @@ static void talk(struct sim *sim)
 
 static void lose_session(struct sim *sim, struct tt_server_session *s)
 {
-    sim_require(sim, s->endpoint.error == TT_E_TIMEOUT && sim->profile.may_be_lost,
-                "a session ended at the server");
     struct sim_client *c = s->user;
+    sim_require(sim,
+                (s->endpoint.error == TT_E_TIMEOUT && sim->profile.may_be_lost) ||
+                    (s->endpoint.error == TT_E_CLOSED && c->closing),
+                "a session ended at the server");
     sim_note(sim, "server lost", c->number, 0);
-    sim->lost_at_server++;
+    sim->lost_at_server += s->endpoint.error == TT_E_TIMEOUT;
     c->session = NULL;
     tt_queue_packet_conn_close(&sim->server.conn, sim->now_us, s);
 }
@@ -159,9 +161,17 @@ static void close_doomed(struct sim *sim, struct tt_server_session *s)
     }
 }
 
+void sim_server_close(struct sim *sim, struct sim_client *c)
+{
+    struct tt_server_session *s = c->session;
+    c->session = NULL;
+    c->may_be_closed = true;
+    tt_queue_packet_conn_close(&sim->server.conn, sim->now_us, s);
+}
+
 static void flush_session(struct sim *sim, struct tt_server_session *s)
 {
-    if (s->endpoint.error) {
+    if (s->endpoint.error && s->user) {
         lose_session(sim, s);
         return;
     }

@@ -211,6 +211,9 @@ struct sim_client {
     struct tt_dialing dialing;
     bool redial;           /* dial though nothing is missing */
     uint64_t dialled_us;   /* when the dial under way is answered, or TT_NEVER */
+    bool closing;          /* its program is done with the session */
+    bool may_be_closed;    /* the server's program is done with it */
+    bool closed;           /* and the session has ended */
     struct sim_link *link; /* the newest, or NULL */
     struct sim_talk talks[SIM_MAX_STREAMS];
     unsigned talk_count;
@@ -228,6 +231,8 @@ void sim_client_start(struct sim *sim, struct sim_client *c);
 void sim_client_turn(struct sim *sim, struct sim_client *c);
 uint64_t sim_client_next_us(const struct sim *sim, const struct sim_client *c);
 void sim_client_stop(struct sim *sim, struct sim_client *c);
+/* The program closes its session; the client stops when that has been told. */
+void sim_client_close(struct sim *sim, struct sim_client *c);
 /* The client dials beside the connection that it has. */
 void sim_client_redial(struct sim *sim, struct sim_client *c);
 
@@ -241,6 +246,8 @@ void sim_server_start(struct sim *sim);
 void sim_server_turn(struct sim *sim);
 uint64_t sim_server_next_us(const struct sim *sim);
 void sim_server_stop(struct sim *sim);
+/* The server's program closes the client's session. */
+void sim_server_close(struct sim *sim, struct sim_client *c);
 
 /* --- the world (sim.c) --- */
 

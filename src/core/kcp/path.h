@@ -35,8 +35,8 @@ struct tt_kcp_path {
     uint64_t arrivals;         /* segments sent here and acknowledged while they counted as here */
     uint64_t arrived_bytes;    /* of those */
     bool ordered;              /* the carrier keeps the order: a hole is a loss, not a delay */
-    bool elsewhere; /* acks may come by other ways: the order in which they come says nothing */
-    bool reliable; /* and the peer discards nothing: no timer, no guess by the order */
+    bool elsewhere;   /* acks may come by other ways: the order in which they come says nothing */
+    bool reliable;    /* and the peer discards nothing: no timer, no guess by the order */
     bool leaves_acks; /* acks are to leave on another path */
 };
 

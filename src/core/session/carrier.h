@@ -53,9 +53,8 @@ struct tt_carrier_limits {
 
 /* Control packets that are to be sent on a carrier; each at most once at a time. */
 struct tt_carrier_due {
-    bool hello, ping, pong, close, limit;
-    uint8_t state; /* enum tt_peer_state, or 0 */
-    uint8_t close_reason;
+    bool hello, ping, pong, limit;
+    uint8_t state;        /* enum tt_peer_state, or 0 */
     uint16_t hello_flags; /* of an answer, beside the usual ones */
     uint8_t pong_token[TT_CONTROL_TOKEN];
 };
@@ -111,12 +110,13 @@ struct tt_carrier {
     bool named_gone;  /* by the peer */
     bool close_heard; /* CLOSE came on it */
     bool close_sent;
-    bool doomed;              /* the owner is to close it: tt_endpoint_next_doomed */
-    bool blocked;             /* set by the owner: the connection takes no more for now */
-    uint32_t hellos;          /* how often ours was sent */
-    uint64_t greeted_us;      /* when it last was */
-    uint64_t ponged_us; /* a millisecond later for each PONG, but not far behind the present */
-    uint64_t hello_us;        /* datagrams: when to send it again, or TT_NEVER */
+    bool doomed;         /* the owner is to close it: tt_endpoint_next_doomed */
+    bool blocked;        /* set by the owner: the connection takes no more for now */
+    uint32_t hellos;     /* how often ours was sent */
+    uint64_t greeted_us; /* when it last was */
+    uint64_t
+        ponged_us;     /* a millisecond later for each PONG, but not far behind the present */
+    uint64_t hello_us; /* datagrams: when to send it again, or TT_NEVER */
     uint32_t peer_max_packet; /* as its HELLO says */
     uint64_t peer_max_bytes;  /* as its LIMIT says; 0: no limit */
     uint64_t peer_until_us;   /* the same in time; TT_NEVER: no limit */

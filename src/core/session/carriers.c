@@ -5,8 +5,8 @@
 #include "core/session/liveness.h"
 
 #define LEGACY_PACKET  1400u
-#define CAREFUL_PACKET 4096u /* on a carrier that is not proven, or under a budget */
-#define BUDGET_RESERVE 256u  /* of a budget, for control packets and acks */
+#define CAREFUL_PACKET 4096u       /* on a carrier that is not proven, or under a budget */
+#define BUDGET_RESERVE 256u        /* of a budget, for control packets and acks */
 #define REPEATED_ACKS  (16u << 10) /* bytes */
 
 /* --- budgets --- */

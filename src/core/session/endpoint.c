@@ -299,6 +299,7 @@ void tt_endpoint_carrier_close(struct tt_endpoint *e, uint64_t now_us, struct tt
     if (flew && !tt_list_empty(&e->carriers)) /* acks of ours may have died with it */
         tt_carriers_repeat_acks(e);
     tt_carriers_review(e);
+    tt_native_review_close(e);
 }
 
 struct tt_carrier *tt_endpoint_next_doomed(const struct tt_endpoint *e)
@@ -657,6 +658,23 @@ int tt_endpoint_handle_timeout(struct tt_endpoint *e, uint64_t now_us)
 void tt_endpoint_close(struct tt_endpoint *e)
 {
     e->closing = true;
+}
+
+void tt_endpoint_abort(struct tt_endpoint *e)
+{
+    e->closing = e->aborting = true;
+}
+
+bool tt_endpoint_is_over(const struct tt_endpoint *e)
+{
+    if (!tt_endpoint_settled(e))
+        return false;
+    return !e->native || (e->close_told && !tt_native_close_is_due(e));
+}
+
+bool tt_endpoint_data_arrived(const struct tt_endpoint *e)
+{
+    return e->smux.unsent_bytes == 0 && e->smux.data_offset <= e->kcp.send.acked_bytes;
 }
 
 bool tt_endpoint_settled(const struct tt_endpoint *e)

@@ -103,6 +103,8 @@ struct tt_endpoint {
     size_t drain_offset;       /* bytes of the first segment in order that smux has taken already */
     int error;                 /* 0, or the fatal error that ended the session */
     bool closing;              /* the application is done; see tt_endpoint_close */
+    bool aborting;             /* and has waited long enough */
+    bool close_told;           /* CLOSE has left on a carrier */
 };
 
 /* Returns 0, TT_E_INVAL or TT_E_NOMEM; after an error there is nothing to dispose of. */
@@ -138,8 +140,8 @@ void tt_endpoint_carrier_close(struct tt_endpoint *e, uint64_t now_us, struct tt
  */
 struct tt_carrier *tt_endpoint_next_doomed(const struct tt_endpoint *e);
 
-/* The connection takes no more for now, or does so again: acks may leave elsewhere meanwhile, and one
- * that stays so answers nothing.
+/* The connection takes no more for now, or does so again: acks may leave elsewhere meanwhile, and
+ * one that stays so answers nothing.
  */
 void tt_endpoint_carrier_blocked(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
                                  bool blocked);
@@ -193,6 +195,19 @@ void tt_endpoint_close(struct tt_endpoint *e);
 
 /* Whether everything that was written, the FINs included, is acknowledged. */
 bool tt_endpoint_settled(const struct tt_endpoint *e);
+
+/* Whether all data that was written is acknowledged; ends of streams may not be. */
+bool tt_endpoint_data_arrived(const struct tt_endpoint *e);
+
+/* After tt_endpoint_close: the same, and a native peer has been told that the session is over, on
+ * each carrier (R-7).
+ */
+bool tt_endpoint_is_over(const struct tt_endpoint *e);
+
+/* Instead of waiting for the above any longer: the peer is told at once, what is not acknowledged
+ * is lost. To be flushed once more.
+ */
+void tt_endpoint_abort(struct tt_endpoint *e);
 
 /* Whether the peer has ever sent a smux frame. One that acknowledges packets but sends none may not
  * speak our version.

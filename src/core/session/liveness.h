@@ -21,8 +21,8 @@ void tt_liveness_begin(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now
 /* The connection has stopped to take bytes, or takes them again. */
 void tt_liveness_blocked(struct tt_carrier *c, uint64_t now_us);
 
-/* What a KCP packet says of a legacy carrier: a window, so it answers; or data that we had already, so
- * that our acks may not arrive.
+/* What a KCP packet says of a legacy carrier: a window, so it answers; or data that we had already,
+ * so that our acks may not arrive.
  */
 void tt_liveness_heard_legacy(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_us,
                               bool window, bool again);

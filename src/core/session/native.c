@@ -10,7 +10,7 @@
 
 #define LEAST_MAX_PACKET 576u /* */
 #define PONGS_AT_ONCE    8u
-#define MOST_HELLOS      3u   /* of a client, on a carrier that may lose them */
+#define MOST_HELLOS      3u /* of a client, on a carrier that may lose them */
 #define HELLO_AGAIN_US   (500 * TT_MS)
 
 /* --- HELLO --- */
@@ -77,6 +77,23 @@ void tt_native_joined(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_
         tt_carriers_review(e);
 }
 
+/* R-7: anybody could say so on one carrier of a plain session; it counts when it was said on all
+ * that are known to reach the peer.
+ */
+void tt_native_review_close(struct tt_endpoint *e)
+{
+    bool said = false;
+    TT_LIST_FOR_EACH(node, &e->carriers)
+    {
+        const struct tt_carrier *c = TT_CONTAINER_OF(node, struct tt_carrier, node);
+        said |= c->close_heard;
+        if (!c->close_heard && c->proven && !c->doomed && !c->live.suspect)
+            return;
+    }
+    if (said && !e->error)
+        e->error = TT_E_CLOSED;
+}
+
 /* The server does not have the session, unless an older carrier says otherwise. */
 static void hear_unknown(struct tt_endpoint *e, struct tt_carrier *c)
 {
@@ -85,6 +102,7 @@ static void hear_unknown(struct tt_endpoint *e, struct tt_carrier *c)
         e->error = TT_E_LOST;
     else
         tt_carriers_doom(e, c);
+    tt_native_review_close(e);
 }
 
 static void take_hello(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_us,
@@ -195,17 +213,10 @@ static void take_limit(struct tt_endpoint *e, struct tt_carrier *c, const struct
     tt_carriers_review(e);
 }
 
-/* anybody could say so on one carrier of a plain session; it counts when all have said it. */
 static void take_close(struct tt_endpoint *e, struct tt_carrier *c)
 {
     c->close_heard = true;
-    TT_LIST_FOR_EACH(node, &e->carriers)
-    {
-        const struct tt_carrier *other = TT_CONTAINER_OF(node, struct tt_carrier, node);
-        if (!other->close_heard && !other->doomed)
-            return;
-    }
-    e->error = TT_E_CLOSED;
+    tt_native_review_close(e);
 }
 
 static void take(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_us,
@@ -256,22 +267,40 @@ void tt_native_receive(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now
 
 /* --- sending --- */
 
+static bool close_due_on(const struct tt_endpoint *e, const struct tt_carrier *c)
+{
+    return e->closing && c->native && !c->close_sent && c->role == TT_CARRIER_ACTIVE &&
+           !c->doomed && (e->aborting || tt_endpoint_settled(e));
+}
+
+bool tt_native_close_is_due(const struct tt_endpoint *e)
+{
+    TT_LIST_FOR_EACH(node, &e->carriers)
+    {
+        if (close_due_on(e, TT_CONTAINER_OF(node, struct tt_carrier, node)))
+            return true;
+    }
+    return false;
+}
+
 /* The next of those that have gone and were not named on c; false: none. */
 static bool next_gone(const struct tt_endpoint *e, const struct tt_carrier *c)
 {
-    return e && e->native && c->gone_told < e->gone_count && (c->native || e->config.client);
+    return e->native && c->gone_told < e->gone_count && (c->native || e->config.client);
 }
 
 static bool may_speak(const struct tt_endpoint *e, const struct tt_carrier *c)
 {
-    return c->native && !(c->live.suspect && e && e->best_rank < TT_RANK_LAST && !c->due.ping);
+    return c->native && !(c->live.suspect && e->best_rank < TT_RANK_LAST && !c->due.ping);
 }
 
 bool tt_native_wants_send(const struct tt_endpoint *e, const struct tt_carrier *c)
 {
+    if (!e)
+        return c->due.hello; /* nothing else is said without a session */
     if (c->due.hello || c->due.limit || next_gone(e, c))
         return true;
-    return may_speak(e, c) && (c->due.pong || c->due.ping || c->due.state || c->due.close);
+    return (may_speak(e, c) && (c->due.pong || c->due.ping || c->due.state)) || close_due_on(e, c);
 }
 
 static bool write_next(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_us,
@@ -300,6 +329,12 @@ static bool write_next(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now
         out->state.state = TT_PEER_GONE;
         return true;
     }
+    if (close_due_on(e, c)) {
+        out->type = TT_CONTROL_CLOSE;
+        out->reason = e->aborting ? TT_CLOSE_ABORT : TT_CLOSE_DONE;
+        c->close_sent = e->close_told = true;
+        return true;
+    }
     if (!may_speak(e, c))
         return false;
     if (c->due.pong) {
@@ -315,11 +350,6 @@ static bool write_next(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now
         out->state.carrier = c->number;
         out->state.state = c->due.state;
         c->due.state = 0;
-    } else if (c->due.close) {
-        out->type = TT_CONTROL_CLOSE;
-        out->reason = c->due.close_reason;
-        c->due.close = false;
-        c->close_sent = true;
     } else {
         return false;
     }

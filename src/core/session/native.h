@@ -32,6 +32,12 @@ bool tt_native_wants_send(const struct tt_endpoint *e, const struct tt_carrier *
 int tt_native_next_packet(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_us,
                           struct tt_gather *g, uint32_t *len);
 
+/* Whether the end of the session is to be told on some carrier. */
+bool tt_native_close_is_due(const struct tt_endpoint *e);
+
+/* CLOSE may have come on the last carrier that lacked it. */
+void tt_native_review_close(struct tt_endpoint *e);
+
 /* c has gone: the others may be told. */
 void tt_native_note_gone(struct tt_endpoint *e, const struct tt_carrier *c);
 

@@ -140,6 +140,7 @@ struct tt_smux {
     struct tt_slab *shared;       /* where control frames and small writes are put, or NULL */
     struct tt_smux_piece pending; /* payload whose header has been given out; len 0: none */
     uint64_t sent_offset;         /* bytes given out by tt_smux_next_frame so far */
+    uint64_t data_offset;         /* the same, behind the last byte of any stream's data */
     uint64_t acked_offset;        /* bytes acknowledged, from tt_smux_acked */
     uint64_t nop_at_us;           /* next NOP, or TT_NEVER */
     bool nop_due;                 /* one NOP waits to be sent; never two */

@@ -135,6 +135,7 @@ static void data_given(struct tt_smux_stream *s, uint32_t len)
 
     m->unsent_bytes -= len;
     s->last_offset = m->sent_offset + m->pending.len;
+    m->data_offset = s->last_offset;
     s->send_window.written_bytes += len;
     if (s->turn_left <= 0)
         s->turn_left += m->config.max_frame; /* its turn begins */
