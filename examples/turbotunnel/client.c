@@ -17,19 +17,31 @@
 
 #define BUFFER_BYTES 262144
 
-static const char usage[] = "Usage: client [OPTION]... ADDR:PORT\n"
-                            "Sends standard input to the echo server at ADDR:PORT and what comes\n"
-                            "back to standard output, through a session that survives the end of\n"
-                            "the TCP connections under it.\n"
-                            "\n"
-                            "      --smux 1|2                version of smux (default 2)\n"
-                            "      --session-timeout SECONDS give up after so long without a word\n"
-                            "                                from the server (default 600)\n"
-                            "      --verbose                 say what happens to connections\n"
-                            "      --help                    show this\n"
-                            "      --version                 show the version\n"
-                            "\n"
-                            "Exit status: 0 all came back, 1 it did not, 2 bad usage.\n";
+static const char usage[] =
+    "Usage: client [OPTION]... ADDR:PORT\n"
+    "Sends standard input to the echo server at ADDR:PORT and what comes\n"
+    "back to standard output, through a session that survives the end of\n"
+    "the TCP connections under it.\n"
+    "\n"
+    "      --smux 1|2                version of smux (default 2)\n"
+    "      --session-timeout SECONDS give up after so long without a word\n"
+    "                                from the server (default 600)\n"
+    "      --carriers N              connections in use at once (default 1)\n"
+    "      --standby N               connections kept ready beside them\n"
+    "      --carrier-max-bytes N     use none for more, in each direction\n"
+    "      --carrier-max-age SECONDS use none for longer\n"
+    "      --carrier-idle SECONDS    use none after such a silence\n"
+    "      --no-learning             do not learn such limits\n"
+    "      --liveness-floor SECONDS  a connection may take so long to answer,\n"
+    "      --liveness-ceiling SECONDS  at least and at most (0.1 and 30)\n"
+    "      --redial-first SECONDS    the wait after a dial that failed,\n"
+    "      --redial-most SECONDS       doubling up to the other (0.05 and 2)\n"
+    "      --legacy                  the worked example's protocol alone\n"
+    "      --verbose                 say what happens to connections\n"
+    "      --help                    show this\n"
+    "      --version                 show the version\n"
+    "\n"
+    "Exit status: 0 all came back, 1 it did not, 2 bad usage.\n";
 
 /* Shared by the two directions. */
 struct copying {
@@ -172,15 +184,53 @@ static struct tt_session *dial(const char *address, const struct tt_options *opt
     return session;
 }
 
-static uint64_t parse_seconds(const char *text)
+static double parse_number(const char *option, const char *text, const char *what, double least)
 {
     char *end;
-    const double seconds = strtod(text, &end);
-    if (end == text || *end || !(seconds >= 0.001 && seconds <= 1e9)) {
-        fprintf(stderr, "client: --session-timeout '%s': seconds are needed, above 0\n", text);
+    const double number = strtod(text, &end);
+    if (end == text || *end || !(number >= least && number <= 1e9)) {
+        fprintf(stderr, "client: --%s '%s': %s\n", option, text, what);
         exit(2);
     }
-    return (uint64_t)(seconds * 1e6);
+    return number;
+}
+
+static uint64_t parse_seconds(const char *option, const char *text)
+{
+    return (uint64_t)(1e6 * parse_number(option, text, "seconds are needed, above 0", 0.001));
+}
+
+static uint32_t parse_count(const char *option, const char *text)
+{
+    return (uint32_t)parse_number(option, text, "a number is needed", 0);
+}
+
+/* The options that say how connections are to be used. */
+static void parse_carrier_option(const char *name, const char *value, struct tt_options *o)
+{
+    if (strcmp(name, "carriers") == 0)
+        o->carriers = parse_count(name, value);
+    else if (strcmp(name, "standby") == 0)
+        o->standby = parse_count(name, value);
+    else if (strcmp(name, "carrier-max-bytes") == 0)
+        o->carrier_max_bytes =
+            (uint64_t)parse_number(name, value, "bytes are needed, 4096 or more", 4096);
+    else if (strcmp(name, "carrier-max-age") == 0)
+        o->carrier_max_age_us = parse_seconds(name, value);
+    else if (strcmp(name, "carrier-idle") == 0)
+        o->carrier_idle_us = parse_seconds(name, value);
+    else if (strcmp(name, "no-learning") == 0)
+        o->no_learning = true;
+    else if (strcmp(name, "liveness-floor") == 0)
+        o->liveness_floor_us = parse_seconds(name, value);
+    else if (strcmp(name, "liveness-ceiling") == 0)
+        o->liveness_ceiling_us = parse_seconds(name, value);
+    else if (strcmp(name, "redial-first") == 0)
+        o->redial_first_us = parse_seconds(name, value);
+    else if (strcmp(name, "redial-most") == 0)
+        o->redial_most_us = parse_seconds(name, value);
+    else if (strcmp(name, "legacy") == 0)
+        o->legacy = true;
 }
 
 static void refuse_option(char **argv)
@@ -192,14 +242,27 @@ static void refuse_option(char **argv)
 
 static const char *parse_options(int argc, char **argv, struct tt_options *o)
 {
-    static const struct option options[] = {
-        {"smux", required_argument, NULL, 's'}, {"session-timeout", required_argument, NULL, 't'},
-        {"verbose", no_argument, NULL, 'v'},    {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},    {NULL, 0, NULL, 0}};
-    int option;
+    static const struct option options[] = {{"smux", required_argument, NULL, 's'},
+                                            {"session-timeout", required_argument, NULL, 't'},
+                                            {"carriers", required_argument, NULL, 'c'},
+                                            {"standby", required_argument, NULL, 'c'},
+                                            {"carrier-max-bytes", required_argument, NULL, 'c'},
+                                            {"carrier-max-age", required_argument, NULL, 'c'},
+                                            {"carrier-idle", required_argument, NULL, 'c'},
+                                            {"no-learning", no_argument, NULL, 'c'},
+                                            {"liveness-floor", required_argument, NULL, 'c'},
+                                            {"liveness-ceiling", required_argument, NULL, 'c'},
+                                            {"redial-first", required_argument, NULL, 'c'},
+                                            {"redial-most", required_argument, NULL, 'c'},
+                                            {"legacy", no_argument, NULL, 'c'},
+                                            {"verbose", no_argument, NULL, 'v'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {"version", no_argument, NULL, 'V'},
+                                            {NULL, 0, NULL, 0}};
+    int option, which;
 
     opterr = 0;
-    while ((option = getopt_long(argc, argv, "hv", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "hv", options, &which)) != -1) {
         switch (option) {
         case 's':
             if (strcmp(optarg, "1") != 0 && strcmp(optarg, "2") != 0) {
@@ -209,7 +272,10 @@ static const char *parse_options(int argc, char **argv, struct tt_options *o)
             o->smux_version = (unsigned)(optarg[0] - '0');
             break;
         case 't':
-            o->session_timeout_us = parse_seconds(optarg);
+            o->session_timeout_us = parse_seconds("session-timeout", optarg);
+            break;
+        case 'c':
+            parse_carrier_option(options[which].name, optarg, o);
             break;
         case 'v':
             o->report = report;

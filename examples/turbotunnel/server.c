@@ -26,6 +26,7 @@ static const char usage[] =
     "\n"
     "      --session-timeout SECONDS forget a session after so long without\n"
     "                                a word from its client (default 600)\n"
+    "      --legacy                  the worked example's protocol alone\n"
     "      --verbose                 say what happens to connections\n"
     "      --help                    show this\n"
     "      --version                 show the version\n";
@@ -173,6 +174,7 @@ static void refuse_option(char **argv)
 static const char *parse_options(int argc, char **argv, struct tt_options *o)
 {
     static const struct option options[] = {{"session-timeout", required_argument, NULL, 't'},
+                                            {"legacy", no_argument, NULL, 'l'},
                                             {"verbose", no_argument, NULL, 'v'},
                                             {"help", no_argument, NULL, 'h'},
                                             {"version", no_argument, NULL, 'V'},
@@ -184,6 +186,9 @@ static const char *parse_options(int argc, char **argv, struct tt_options *o)
         switch (option) {
         case 't':
             o->session_timeout_us = parse_seconds(optarg);
+            break;
+        case 'l':
+            o->legacy = true;
             break;
         case 'v':
             o->report = report;

@@ -31,6 +31,7 @@ struct tt_error_text {
     X(TT_REPORT_CONNECTED, "connected")                                                            \
     X(TT_REPORT_DIAL_FAILED, "dial failed")                                                        \
     X(TT_REPORT_CARRIER_SUSPECT, "connection gives no answer")                                     \
+    X(TT_REPORT_LIMIT_LEARNED, "connections end alike")                                            \
     X(TT_REPORT_CARRIER_ENDED, "connection ended")                                                 \
     X(TT_REPORT_SESSION_BEGUN, "session begun")                                                    \
     X(TT_REPORT_SESSION_ENDED, "session ended")                                                    \
@@ -69,11 +70,16 @@ struct tt_options {
     bool legacy;                   /* the worked example's protocol alone: no control packets */
     uint32_t carriers;             /* client: connections in use at once; 0: 1 */
     uint32_t standby;              /* client: connections kept ready beside them */
-    uint64_t liveness_floor_us;    /* a connection has so long to answer at least; 0: 100 ms */
-    uint64_t liveness_ceiling_us;  /* and at most; 0: 30 s */
-    size_t max_buffer_bytes;       /* of the loop: data held for all sessions; 0: 1 GiB */
-    const struct tt_alloc *alloc;  /* NULL: malloc and free */
-    struct tt_loop *loop;          /* where it lives; NULL: a loop and thread of its own */
+    uint64_t carrier_max_bytes;  /* client: a connection carries no more, in each direction, ... */
+    uint64_t carrier_max_age_us; /* ... is used no longer ... */
+    uint64_t
+        carrier_idle_us; /* ... and not after such a silence; all up to 10 % less; 0: no limit */
+    bool no_learning;    /* client: do not learn such limits from connections that died alike */
+    uint64_t liveness_floor_us;   /* a connection has so long to answer at least; 0: 100 ms */
+    uint64_t liveness_ceiling_us; /* and at most; 0: 30 s */
+    size_t max_buffer_bytes;      /* of the loop: data held for all sessions; 0: 1 GiB */
+    const struct tt_alloc *alloc; /* NULL: malloc and free */
+    struct tt_loop *loop;         /* where it lives; NULL: a loop and thread of its own */
     void (*report)(void *ctx, const struct tt_report *report); /* on the loop's thread; must not
                                                                   call the library; or NULL */
     void *report_ctx;

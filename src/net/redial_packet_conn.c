@@ -41,6 +41,22 @@ static void report_suspicions(struct tt_redial_packet_conn *r)
     r->report(r, TT_REPORT_CARRIER_SUSPECT, "", 0);
 }
 
+static void report_limits(struct tt_redial_packet_conn *r)
+{
+    const struct tt_budget *b = &r->endpoint->budget;
+    struct tt_error_text text;
+    if (r->limits_told == b->learned)
+        return;
+    r->limits_told = b->learned;
+    tt_why(&text,
+           "each is used for at most %llu bytes up, %llu bytes down, %llu ms from now on (0: no "
+           "limit)",
+           (unsigned long long)tt_budget_limit(b, TT_BUDGET_UP, 0),
+           (unsigned long long)tt_budget_limit(b, TT_BUDGET_DOWN, 0),
+           (unsigned long long)(tt_budget_limit(b, TT_BUDGET_AGE, 0) / TT_MS));
+    r->report(r, TT_REPORT_LIMIT_LEARNED, text.text, 0);
+}
+
 /* --- a connection --- */
 
 static struct tt_redial_packet_conn *of_conn(const struct tt_conn *c)
@@ -184,6 +200,7 @@ void tt_redial_packet_conn_review(struct tt_redial_packet_conn *r, uint64_t now_
     if (r->state != TT_REDIAL_RUNNING)
         return;
     report_suspicions(r);
+    report_limits(r);
     close_doomed(r, now_us);
     const uint64_t deadline_us = tt_dialing_deadline(&r->dialing, r->endpoint, now_us);
     if (tt_dialing_is_due(&r->dialing, r->endpoint, now_us))

@@ -23,6 +23,10 @@ void tt_session_tune(struct tt_endpoint_tuning *t, const struct tt_options *o)
     t->standby = o->standby;
     if (o->max_streams)
         t->max_streams = o->max_streams;
+    t->carrier_max_bytes = o->carrier_max_bytes;
+    t->carrier_max_age_us = o->carrier_max_age_us;
+    t->carrier_idle_us = o->carrier_idle_us;
+    t->learn_limits = !o->no_learning;
     if (o->liveness_floor_us)
         t->liveness_floor_us = o->liveness_floor_us;
     if (o->liveness_ceiling_us)

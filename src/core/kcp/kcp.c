@@ -384,9 +384,11 @@ void tt_kcp_ask_window(struct tt_kcp *k)
     k->ask = true;
 }
 
-void tt_kcp_path_trust(struct tt_kcp_path *path)
+void tt_kcp_path_trust(struct tt_kcp_path *path, uint32_t allowance)
 {
     path->reliable = path->ordered;
+    if (path->allowance < allowance)
+        path->allowance = allowance;
 }
 
 void tt_kcp_path_sample(struct tt_kcp *k, struct tt_kcp_path *path, uint64_t sample_us)

@@ -158,9 +158,9 @@ void tt_kcp_path_give_up(struct tt_kcp *k, struct tt_kcp_path *path);
 
 /* From now on the peer is known to discard nothing that this path delivers: if it keeps the order,
  * nothing is sent again but what flew when it died or was given up, and what
- * tt_kcp_path_discarded names.
+ * tt_kcp_path_discarded names. Its allowance becomes at least that.
  */
-void tt_kcp_path_trust(struct tt_kcp_path *path);
+void tt_kcp_path_trust(struct tt_kcp_path *path, uint32_t allowance);
 
 /* What left before transmission `tx` (path->next_tx at that time) is known to have been delivered:
  * what of it still flies was discarded by the peer, and is sent again (R-12).

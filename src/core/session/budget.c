@@ -8,19 +8,21 @@
 /* Not below: what dies sooner is not limited, it does not work. */
 static const uint64_t least[TT_BUDGET_KINDS] = {8192, 8192, 5 * TT_SECOND, 8192};
 
-/* About the same: the largest of three is at most a third more than the smallest. */
-static bool agree(const struct tt_learner *l, uint64_t *smallest)
+/* One limit explains them all: the largest that was surely reached is no more than the smallest
+ * that was perhaps reached, give or take a third, and the two are near enough to say something.
+ */
+static bool agree(const struct tt_learner *l, uint64_t *limit)
 {
-    uint64_t low = l->deaths[0];
-    uint64_t high = l->deaths[0];
+    uint64_t reached = 0;
+    uint64_t at_most = UINT64_MAX;
     if (l->count < TT_LEARNED_AFTER)
         return false;
-    for (unsigned i = 1; i < TT_LEARNED_AFTER; i++) {
-        low = l->deaths[i] < low ? l->deaths[i] : low;
-        high = l->deaths[i] > high ? l->deaths[i] : high;
+    for (unsigned i = 0; i < TT_LEARNED_AFTER; i++) {
+        reached = l->deaths[i] > reached ? l->deaths[i] : reached;
+        at_most = l->at_most[i] < at_most ? l->at_most[i] : at_most;
     }
-    *smallest = low;
-    return high - low <= low / 3;
+    *limit = reached < at_most ? reached : at_most;
+    return reached <= at_most + at_most / 3 && at_most <= 3 * reached;
 }
 
 /* It died where only twice as much as before was being tried: that was too much. */
@@ -35,13 +37,15 @@ static bool go_back(struct tt_learner *l, uint64_t reached)
     return true;
 }
 
-static bool learn(struct tt_learner *l, enum tt_budget_kind kind, uint64_t reached)
+static bool learn(struct tt_learner *l, enum tt_budget_kind kind, uint64_t reached,
+                  uint64_t at_most)
 {
     uint64_t smallest;
     l->good = 0;
     if (go_back(l, reached))
         return false;
-    l->deaths[l->count++ % TT_LEARNED_AFTER] = reached;
+    l->deaths[l->count % TT_LEARNED_AFTER] = reached;
+    l->at_most[l->count++ % TT_LEARNED_AFTER] = at_most;
     if (!agree(l, &smallest) || smallest < least[kind] / 2)
         return false;
     const uint64_t below = smallest - smallest / 8;
@@ -59,9 +63,10 @@ void tt_budget_died(struct tt_budget *b, const struct tt_budget_use *use)
 {
     bool learned = false;
     for (unsigned kind = 0; kind < TT_BUDGET_SUM; kind++)
-        learned |= learn(&b->learners[kind], kind, use->reached[kind]);
+        learned |= learn(&b->learners[kind], kind, use->reached[kind], use->at_most[kind]);
     if (!learned)
-        learned = learn(&b->learners[TT_BUDGET_SUM], TT_BUDGET_SUM, use->reached[TT_BUDGET_SUM]);
+        learned = learn(&b->learners[TT_BUDGET_SUM], TT_BUDGET_SUM, use->reached[TT_BUDGET_SUM],
+                        use->at_most[TT_BUDGET_SUM]);
     else
         b->learners[TT_BUDGET_SUM].count = 0;
     b->learned += learned;

@@ -30,6 +30,7 @@ enum tt_budget_kind {
 struct tt_learner {
     uint64_t
         deaths[TT_LEARNED_AFTER]; /* what carriers had reached that died, one after the other */
+    uint64_t at_most[TT_LEARNED_AFTER]; /* and had perhaps reached */
     uint32_t count;
     uint64_t limit;     /* learned; 0: none */
     uint64_t safe;      /* the limit before it was doubled, while that is being tried; else 0 */
@@ -42,9 +43,12 @@ struct tt_budget {
     uint64_t learned; /* how often a limit was learned, for whoever reports it */
 };
 
-/* What a carrier had reached when it died: bytes by direction, and microseconds. */
+/* What a carrier had reached when it died, bytes by direction, and microseconds: so much surely,
+ * and no more than that. What was sent and never answered lies between the two.
+ */
 struct tt_budget_use {
     uint64_t reached[TT_BUDGET_KINDS];
+    uint64_t at_most[TT_BUDGET_KINDS];
 };
 
 /* A carrier died that nobody had meant to end. */

@@ -125,6 +125,9 @@ struct tt_carrier {
     uint64_t taken_packets, taken_bytes;       /* what it was given; framing included */
     uint64_t received_packets, received_bytes; /* what it brought; framing included */
     uint64_t confirmed_bytes;                  /* of what it took: what is known to have passed */
+    bool marked; /* transmission mark_tx is being waited for: with it mark_bytes had passed */
+    uint32_t mark_tx;
+    uint64_t mark_bytes;
     uint64_t progress_mark; /* the session's progress when it opened; see tt_carrier_progressed */
     uint32_t heard_una;     /* last una that came on it */
     bool heard;

@@ -76,11 +76,16 @@ void tt_carriers_set_budget(struct tt_endpoint *e, struct tt_carrier *c)
 static struct tt_budget_use use_of(const struct tt_carrier *c, uint64_t now_us)
 {
     const uint64_t last_us = c->live.suspect || c->doomed ? c->live.heard_us : now_us;
+    const uint64_t age_us = last_us - c->opened_us;
     return (struct tt_budget_use){
         .reached = {[TT_BUDGET_UP] = c->confirmed_bytes,
                     [TT_BUDGET_DOWN] = c->received_bytes,
-                    [TT_BUDGET_SUM] = c->confirmed_bytes + c->received_bytes,
-                    [TT_BUDGET_AGE] = last_us - c->opened_us}};
+                    [TT_BUDGET_AGE] = age_us,
+                    [TT_BUDGET_SUM] = c->confirmed_bytes + c->received_bytes},
+        .at_most = {[TT_BUDGET_UP] = c->taken_bytes,
+                    [TT_BUDGET_DOWN] = c->received_bytes,
+                    [TT_BUDGET_AGE] = age_us,
+                    [TT_BUDGET_SUM] = c->taken_bytes + c->received_bytes}};
 }
 
 void tt_carriers_learn(struct tt_endpoint *e, const struct tt_carrier *c, uint64_t now_us)

@@ -18,6 +18,8 @@
  */
 #define QUEUED_SEGMENTS FRAME_SEGMENTS
 
+#define UNPROVEN_ALLOWANCE 4u /* segments */
+
 #define JUMP_US (5 * TT_SECOND) /* */
 
 /* After a refusal for want of memory nothing else may come that would make us try again. */
@@ -124,12 +126,20 @@ bool tt_carrier_progressed(const struct tt_carrier *c)
     return c->endpoint && progress(c->endpoint) != c->progress_mark;
 }
 
+/* Most segments on a carrier before an ack has come. On one that nothing has come back on yet, few:
+ * what is sent in one go might be all that somebody on the path lets pass.
+ */
+static uint32_t first_allowance(const struct tt_endpoint *e)
+{
+    if (e->config.tuning.legacy && e->next_carrier == 1)
+        return TT_KCP_UNLIMITED;
+    return e->native && e->allowance > UNPROVEN_ALLOWANCE ? UNPROVEN_ALLOWANCE : e->allowance;
+}
+
 static void activate(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c)
 {
     c->role = TT_CARRIER_ACTIVE;
-    tt_kcp_path_open(&e->kcp, &c->path, now_us, c->limits.ordered,
-                     e->config.tuning.legacy && e->next_carrier == 1 ? TT_KCP_UNLIMITED
-                                                                     : e->allowance,
+    tt_kcp_path_open(&e->kcp, &c->path, now_us, c->limits.ordered, first_allowance(e),
                      tt_carriers_most_acks(e, c));
     c->path.elsewhere = e->native;
     if (3 * c->limits.dial_us > c->path.rtt.rto_us)

@@ -181,7 +181,7 @@ void tt_liveness_heard_state(const struct tt_endpoint *e, struct tt_carrier *c, 
     if (!c->live.answered)
         return;
     c->live.answered = false;
-    if (c->path.flying.count > 0)
+    if (c->path.flying.count > 0 && !c->we_drain && !c->peer_drains)
         c->live.barrier_us = tt_deadline_after(now_us, slowest_rtt_us(e));
 }
 
@@ -226,15 +226,23 @@ void tt_liveness_sent(struct tt_carrier *c, uint64_t now_us)
 {
     if (c->live.waiting_us == TT_NEVER && answer_is_due(c))
         c->live.waiting_us = now_us;
+    if (!c->marked && c->path.flying.count > 0) {
+        c->marked = true;
+        c->mark_tx = c->path.next_tx - 1;
+        c->mark_bytes = c->taken_bytes;
+    }
     c->live.busy |= c->path.flying_bytes >= c->path.max_flying_bytes;
 }
 
+/* One transmission at a time: when it is acknowledged, all that the carrier had taken by then has
+ * passed.
+ */
 static void note_confirmed(struct tt_carrier *c)
 {
-    const uint64_t outstanding =
-        c->path.flying_bytes + (uint64_t)c->path.flying.count * TT_KCP_HEADER;
-    if (c->taken_bytes > c->confirmed_bytes + outstanding)
-        c->confirmed_bytes = c->taken_bytes - outstanding;
+    if (!c->marked || !c->path.any_acked || tt_seq_before(c->path.acked_tx, c->mark_tx))
+        return;
+    c->confirmed_bytes = c->mark_bytes;
+    c->marked = false;
 }
 
 void tt_liveness_review_arrivals(struct tt_endpoint *e, uint64_t now_us)

@@ -68,7 +68,7 @@ void tt_native_joined(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_
     e->native = true;
     tt_smux_peer_is_native(&e->smux);
     if (c->role == TT_CARRIER_ACTIVE && c->peer_no_drops)
-        tt_kcp_path_trust(&c->path);
+        tt_kcp_path_trust(&c->path, e->allowance);
     tt_liveness_heard(e, c, now_us, false); /* from now on it may be asked */
     tt_carriers_proven(e, c);
     if (c->spent)
