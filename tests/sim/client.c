@@ -48,6 +48,7 @@ static void connected(struct sim *sim, struct sim_client *c)
 {
     const struct tt_carrier_limits limits = limits_of(sim);
     c->link = sim_link_new(sim, c);
+    c->progress_us = sim->now_us;
     if (!c->endpoint.native)
         sim_count_in_flight(c, &c->endpoint, NULL);
     tt_endpoint_carrier_open(&c->endpoint, sim->now_us, &c->link->at_client.carrier, &limits);
@@ -58,6 +59,10 @@ static void connected(struct sim *sim, struct sim_client *c)
 
 static void dial_is_answered(struct sim *sim, struct sim_client *c)
 {
+    if (sim->outage_until_us > sim->now_us && sim->black_hole) {
+        c->dialled_us = sim->outage_until_us; /* the system tries again and again */
+        return;
+    }
     if (sim->outage_until_us > sim->now_us) {
         tt_dialing_failed(&c->dialing, sim->now_us);
         sim_note(sim, "backoff", c->number, c->dialing.wait_us);

@@ -60,10 +60,13 @@ static uint64_t arrival_us(struct sim *sim, struct sim_pipe *pipe, uint32_t len)
 {
     const struct sim_shape *s = &sim->profile.shape;
     uint64_t at_us = pipe->free_us > sim->now_us ? pipe->free_us : sim->now_us;
-    if (s->bytes_per_ms)
-        at_us += (uint64_t)len * TT_MS / s->bytes_per_ms;
+    const uint32_t bytes_per_ms =
+        pipe->odd && s->odd_bytes_per_ms ? s->odd_bytes_per_ms : s->bytes_per_ms;
+    if (bytes_per_ms)
+        at_us += (uint64_t)len * TT_MS / bytes_per_ms;
     pipe->free_us = at_us;
-    at_us += s->latency_us + (s->jitter_us ? sim_below(sim, s->jitter_us) : 0);
+    at_us += (pipe->odd && s->odd_latency_us ? s->odd_latency_us : s->latency_us) +
+             (s->jitter_us ? sim_below(sim, s->jitter_us) : 0);
     if (s->kind == SIM_BYTES && at_us < pipe->latest_us)
         at_us = pipe->latest_us;
     pipe->latest_us = at_us;
@@ -145,6 +148,7 @@ struct sim_link *sim_link_new(struct sim *sim, struct sim_client *client)
     if (!l)
         abort();
     l->number = sim->next_link++;
+    l->up.odd = l->down.odd = l->number % 2 == 1;
     l->client = client;
     l->accept_us = sim->now_us + sim->profile.shape.latency_us;
     tt_list_push_back(&sim->links, &l->node);

@@ -51,11 +51,13 @@ enum sim_kind {
 /* What connections are like. */
 struct sim_shape {
     enum sim_kind kind;
-    uint64_t latency_us;   /* one way */
-    uint64_t jitter_us;    /* up to so much more; bytes stay in order all the same */
-    uint32_t bytes_per_ms; /* 0: no limit */
-    uint32_t buffer_bytes; /* that fit into one direction */
-    uint32_t most_a_write; /* a write takes at most so much, and less by chance */
+    uint64_t latency_us;       /* one way */
+    uint64_t jitter_us;        /* up to so much more; bytes stay in order all the same */
+    uint32_t bytes_per_ms;     /* 0: no limit */
+    uint32_t odd_bytes_per_ms; /* of every second connection; 0: as the others */
+    uint64_t odd_latency_us;   /* the same */
+    uint32_t buffer_bytes;     /* that fit into one direction */
+    uint32_t most_a_write;     /* a write takes at most so much, and less by chance */
     uint32_t most_a_read;
     uint32_t lost_permille, repeated_permille; /* datagrams */
     uint32_t max_packet;
@@ -74,6 +76,7 @@ struct sim_pipe {
     uint64_t latest_us;             /* when the last byte written so far arrives */
     bool dead;                      /* nothing that is written arrives any more */
     uint64_t passed;                /* bytes that were ever written while it was not */
+    bool odd;                       /* of every second connection */
 };
 
 /* How many bytes could be written now. */
@@ -290,7 +293,8 @@ struct sim {
     struct sim_server server;
     struct tt_list links;
     uint32_t next_link;
-    uint64_t outage_until_us; /* dials are refused before it */
+    uint64_t outage_until_us; /* dials are refused before it ... */
+    bool black_hole;          /* ... or never answered */
     uint64_t cuts;
     uint64_t dials;
     unsigned lost_at_client, lost_at_server; /* sessions that reached their time limits */

@@ -104,6 +104,208 @@ static void test_a_freeze_costs_less_than_300_ms_at_1_ms(void **state)
     }
 }
 
+/* --- connections that are open at one end only --- */
+
+static void ghost(struct sim *sim, uint64_t arg)
+{
+    struct sim_client *c = &sim->clients[arg];
+    if (c->link)
+        sim_link_cut(sim, c->link,
+                     (struct sim_cut){.client_learns_us = 0, .server_learns_us = TT_NEVER});
+}
+
+static void test_ghosts_every_3_seconds_cost_less_than_a_second(void **state)
+{
+    (void)state;
+    for (unsigned legacy = 0; legacy < 2; legacy++) {
+        struct sim_profile p = usual(RTT_US);
+        p.client.legacy = legacy; /* as a Go client is */
+        struct sim *sim = new_sim(&p);
+        add_talk(sim, 1000000, 1000000, 30 * TT_SECOND);
+        for (unsigned i = 1; i <= 9; i++)
+            sim_at(sim, sim->now_us + i * 3 * TT_SECOND, ghost, 0);
+        sim_run_talks(sim, sim->now_us + 600 * TT_SECOND);
+        expect_silence_below(sim, TT_SECOND);
+        end_story(sim);
+    }
+}
+
+/* --- what is slow is not dead --- */
+
+static void expect_few_dials(struct sim *sim, uint64_t most)
+{
+    if (sim->dials > most)
+        sim_describe(sim, stderr);
+    assert_in_range(sim->dials, 1, most);
+}
+
+static void test_two_seconds_of_round_trip_with_jitter_cause_no_redials(void **state)
+{
+    (void)state;
+    struct sim_profile p = usual(2 * TT_SECOND);
+    p.shape.jitter_us = TT_SECOND;
+    p.stall_us = 60 * TT_SECOND;
+    struct sim *sim = new_sim(&p);
+    add_talk(sim, 300000, 300000, 60 * TT_SECOND);
+    sim_run_talks(sim, sim->now_us + 3600 * TT_SECOND);
+    expect_few_dials(sim, 4);
+    end_story(sim);
+}
+
+static void test_a_narrow_way_with_a_full_queue_causes_no_redials(void **state)
+{
+    (void)state;
+    struct sim_profile p = usual(RTT_US);
+    p.shape.bytes_per_ms = 20;
+    p.stall_us = 60 * TT_SECOND;
+    struct sim *sim = new_sim(&p);
+    add_talk(sim, 1000000, 1000000, 0);
+    sim_run_talks(sim, sim->now_us + 3600 * TT_SECOND);
+    expect_few_dials(sim, 3);
+    assert_true(sim->now_us < 80 * TT_SECOND); /* 1 MB at 20 kB/s: 50 s */
+    end_story(sim);
+}
+
+static void slow_down(struct sim *sim, uint64_t latency_us)
+{
+    sim->profile.shape.latency_us = latency_us;
+}
+
+/* The same network for all: whatever is said arrives two seconds late, for a while. */
+static void test_answers_that_are_two_seconds_late_cause_no_storm(void **state)
+{
+    (void)state;
+    struct sim_profile p = usual(RTT_US);
+    p.clients = SIM_MAX_CLIENTS;
+    p.stall_us = 60 * TT_SECOND;
+    struct sim *sim = new_sim(&p);
+    for (unsigned i = 0; i < p.clients; i++) {
+        struct sim_talk *t = sim_add_talk(sim, &sim->clients[i]);
+        t->client.plan = t->server.plan = (struct sim_speaker_plan){.bytes = 200000,
+                                                                    .most_a_write = 2000,
+                                                                    .most_a_read = 65536,
+                                                                    .write_pause_us = 100 * TT_MS};
+    }
+    sim_at(sim, sim->now_us + 5 * TT_SECOND, slow_down, 2 * TT_SECOND);
+    sim_at(sim, sim->now_us + 10 * TT_SECOND, slow_down, RTT_US / 2);
+    sim_run_talks(sim, sim->now_us + 3600 * TT_SECOND);
+    expect_few_dials(sim, 5u * p.clients);
+    end_story(sim);
+}
+
+/* --- a path that is gone for long --- */
+
+static void begin_outage(struct sim *sim, uint64_t duration_us)
+{
+    sim->outage_until_us = sim->now_us + duration_us;
+    TT_LIST_FOR_EACH(node, &sim->links)
+    {
+        sim_link_freeze(sim, TT_CONTAINER_OF(node, struct sim_link, node), true, true);
+    }
+}
+
+static void test_a_session_resumes_when_its_path_comes_back(void **state)
+{
+    (void)state;
+    for (unsigned black_hole = 0; black_hole < 2; black_hole++) {
+        const struct sim_profile p = usual(RTT_US);
+        struct sim *sim = new_sim(&p);
+        sim->black_hole = black_hole;
+        add_talk(sim, 1000000, 1000000, 10 * TT_SECOND);
+        sim_at(sim, sim->now_us + 3 * TT_SECOND, begin_outage, 90 * TT_SECOND);
+        sim_run_talks(sim, sim->now_us + 600 * TT_SECOND);
+        expect_silence_below(sim, 93 * TT_SECOND); /* and a backoff of up to 2.4 s, a dial */
+        end_story(sim);
+    }
+}
+
+/* --- budgets and several at once --- */
+
+static void test_a_change_of_carriers_shows_no_gap(void **state)
+{
+    (void)state;
+    struct sim_profile p = usual(RTT_US);
+    p.client.carrier_max_bytes = 100000;
+    struct sim *sim = new_sim(&p);
+    add_talk(sim, 2000000, 2000000, 20 * TT_SECOND);
+    sim_run_talks(sim, sim->now_us + 600 * TT_SECOND);
+    assert_true(sim->next_link > 15);
+    expect_silence_below(sim,
+                         100 * TT_MS); /* two speak every 10 ms on average: up to 70 ms apart */
+    end_story(sim);
+}
+
+static uint64_t takes_us(unsigned carriers, bool slow_ones)
+{
+    struct sim_profile p = usual(RTT_US);
+    p.shape.bytes_per_ms = 1000;
+    p.client.carriers = carriers;
+    if (slow_ones) {
+        p.shape.odd_bytes_per_ms = 100;
+        p.shape.odd_latency_us = 100 * TT_MS;
+    }
+    struct sim *sim = new_sim(&p);
+    add_talk(sim, 1, 20000000, 0);
+    const uint64_t began_us = sim->now_us;
+    sim_run_talks(sim, sim->now_us + 600 * TT_SECOND);
+    const uint64_t took_us = sim->now_us - began_us;
+    end_story(sim);
+    return took_us;
+}
+
+static void test_several_carriers_are_faster_than_one(void **state)
+{
+    (void)state;
+    const uint64_t one_us = takes_us(1, false);
+    assert_in_range(takes_us(4, false), one_us / 5, one_us / 2);
+    assert_in_range(takes_us(2, true), one_us / 2, one_us * 10 / 9);
+}
+
+static void test_the_loss_of_one_of_several_is_no_gap(void **state)
+{
+    (void)state;
+    struct sim_profile p = usual(RTT_US);
+    p.client.carriers = 3;
+    struct sim *sim = new_sim(&p);
+    add_talk(sim, 1000000, 1000000, 10 * TT_SECOND);
+    for (unsigned i = 1; i <= 4; i++)
+        sim_at(sim, sim->now_us + i * 2 * TT_SECOND, ghost, 0);
+    sim_run_talks(sim, sim->now_us + 600 * TT_SECOND);
+    expect_silence_below(sim, 400 * TT_MS);
+    end_story(sim);
+}
+
+/* --- a server that has lost everything --- */
+
+static void restart_server(struct sim *sim, uint64_t arg)
+{
+    (void)arg;
+    for (unsigned i = 0; i < sim->profile.clients; i++) {
+        sim->clients[i].session = NULL;
+        sim->clients[i].may_be_closed = true;
+    }
+    TT_LIST_FOR_EACH(node, &sim->links)
+    {
+        sim_link_cut(sim, TT_CONTAINER_OF(node, struct sim_link, node),
+                     (struct sim_cut){.client_learns_us = TT_MS, .server_learns_us = TT_NEVER});
+    }
+    sim_server_stop(sim);
+    sim_server_start(sim);
+}
+
+static void test_a_client_learns_at_once_that_its_server_lost_the_session(void **state)
+{
+    (void)state;
+    const struct sim_profile p = usual(RTT_US);
+    struct sim *sim = new_sim(&p);
+    add_talk(sim, 1000000, 1000000, 10 * TT_SECOND);
+    sim_at(sim, sim->now_us + 3 * TT_SECOND, restart_server, 0);
+    sim_run_until(sim, sim->now_us + 3 * TT_SECOND + 200 * TT_MS); /* a dial, a round trip */
+    assert_true(sim->clients[0].closed);
+    sim_check_nothing_left(sim);
+    sim_free(sim);
+}
+
 /* --- every connection freezes after a few kB --- */
 
 static void test_10_mb_arrive_though_each_connection_freezes_after_a_few_kb(void **state)
@@ -129,6 +331,15 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_freeze_costs_less_than_a_second_at_50_ms),
         cmocka_unit_test(test_a_freeze_costs_less_than_300_ms_at_1_ms),
+        cmocka_unit_test(test_ghosts_every_3_seconds_cost_less_than_a_second),
+        cmocka_unit_test(test_two_seconds_of_round_trip_with_jitter_cause_no_redials),
+        cmocka_unit_test(test_a_narrow_way_with_a_full_queue_causes_no_redials),
+        cmocka_unit_test(test_answers_that_are_two_seconds_late_cause_no_storm),
+        cmocka_unit_test(test_a_session_resumes_when_its_path_comes_back),
+        cmocka_unit_test(test_a_change_of_carriers_shows_no_gap),
+        cmocka_unit_test(test_several_carriers_are_faster_than_one),
+        cmocka_unit_test(test_the_loss_of_one_of_several_is_no_gap),
+        cmocka_unit_test(test_a_client_learns_at_once_that_its_server_lost_the_session),
         cmocka_unit_test(test_10_mb_arrive_though_each_connection_freezes_after_a_few_kb),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

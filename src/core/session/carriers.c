@@ -4,7 +4,9 @@
 #include "core/base/siphash.h"
 #include "core/session/liveness.h"
 
-#define LEGACY_PACKET  1400u
+#define LEGACY_PACKET 1400u
+/* Larger ones save nothing: what lies in two reads of the peer must be copied together. */
+#define BEST_PACKET    16384u
 #define CAREFUL_PACKET 4096u       /* on a carrier that is not proven, or under a budget */
 #define BUDGET_RESERVE 256u        /* of a budget, for control packets and acks */
 #define REPEATED_ACKS  (16u << 10) /* bytes */
@@ -134,7 +136,7 @@ uint32_t tt_carriers_max_packet(const struct tt_endpoint *e, const struct tt_car
     const uint32_t most = c->limits.max_packet < peer ? c->limits.max_packet : peer;
     const uint64_t left = budget_left(c);
     if (left == UINT64_MAX && c->proven) {
-        const uint64_t brisk = tt_liveness_most_packet(c);
+        const uint64_t brisk = tt_min_u64(BEST_PACKET, tt_liveness_most_packet(c));
         return (uint32_t)tt_min_u64(most, brisk > LEGACY_PACKET ? brisk : LEGACY_PACKET);
     }
     if (data ? !has_budget(e, c) : left < c->limits.framing + TT_KCP_HEADER)
