@@ -65,10 +65,17 @@ TT_EXPORT void tt_session_set_callbacks(struct tt_session *session,
  * acknowledge what its client repeats. From a callback, it does not wait: the lingering goes on
  * behind your back.
  *
- * Returns 0; TT_E_TIMEOUT: something was not acknowledged in time; or the error that had ended the
- * session.
+ * Returns 0, also when the peer had closed the session and all our data had arrived; TT_E_TIMEOUT:
+ * something was not acknowledged in time; or the error that had ended the session.
  */
 TT_EXPORT int tt_session_close(struct tt_session *session);
+
+/* The program knows that the network has changed (a phone has left its Wi-Fi, an address is new):
+ * no connection of the client's session is trusted until it has answered, one is dialled at once
+ * whatever failed before, and what was learned about limits is forgotten. Nothing at a server's
+ * session. Not needed after suspend: that is noticed.
+ */
+TT_EXPORT void tt_session_network_changed(struct tt_session *session);
 
 /* --- both ends --- */
 
@@ -78,7 +85,8 @@ TT_EXPORT int tt_session_close(struct tt_session *session);
 TT_EXPORT int tt_session_open_stream(struct tt_session *session, struct tt_stream **stream);
 
 /* Waits for a stream that the peer opens. Returns 0, TT_E_NOMEM, TT_E_INVAL (from a callback), or
- * the error that ended the session: TT_E_TIMEOUT is how a server learns that a client has gone.
+ * the error that ended the session: TT_E_CLOSED (the peer has closed it), TT_E_TIMEOUT (nothing
+ * came from it for too long).
  */
 TT_EXPORT int tt_session_accept_stream(struct tt_session *session, struct tt_stream **stream);
 

@@ -215,8 +215,16 @@ static int close_session(struct tt_session *s, bool may_wait)
     return err;
 }
 
+static void network_changed(struct tt_session *s, uint64_t now_us)
+{
+    struct client *c = of_session(s);
+    tt_endpoint_network_changed(&c->endpoint, now_us);
+    tt_dialing_forget(&c->redial.dialing);
+    tt_worker_mark(s->worker, &c->chore);
+}
+
 static const struct tt_session_side client_side = {
-    .touch = touch, .chore = chore_of, .close = close_session};
+    .touch = touch, .chore = chore_of, .network_changed = network_changed, .close = close_session};
 
 /* --- making one --- */
 

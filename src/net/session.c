@@ -293,6 +293,14 @@ int tt_session_close(struct tt_session *s)
     return err;
 }
 
+void tt_session_network_changed(struct tt_session *s)
+{
+    const bool entered = tt_worker_enter(s->worker);
+    if (s->side->network_changed)
+        s->side->network_changed(s, tt_worker_now_us());
+    tt_worker_leave(s->worker, entered);
+}
+
 const char *tt_session_id(const struct tt_session *s)
 {
     return s->id_text;

@@ -41,6 +41,8 @@ struct tt_session_side {
     void (*touch)(struct tt_session *s, uint64_t now_us);
     /* The chore that serves it. */
     struct tt_chore *(*chore)(struct tt_session *s);
+    /* The network has changed, or NULL. */
+    void (*network_changed)(struct tt_session *s, uint64_t now_us);
     /* The application is done: free it, or leave it to linger on its own when may_wait is false. */
     int (*close)(struct tt_session *s, bool may_wait);
 };

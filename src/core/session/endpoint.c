@@ -336,12 +336,18 @@ void tt_endpoint_carrier_blocked(struct tt_endpoint *e, uint64_t now_us, struct 
         tt_carriers_route_acks(e);
 }
 
-void tt_endpoint_doubt_carriers(struct tt_endpoint *e, uint64_t now_us)
+static void doubt_carriers(struct tt_endpoint *e, uint64_t now_us)
 {
     TT_LIST_FOR_EACH(node, &e->carriers)
     {
         tt_liveness_doubt(e, TT_CONTAINER_OF(node, struct tt_carrier, node), now_us);
     }
+}
+
+void tt_endpoint_network_changed(struct tt_endpoint *e, uint64_t now_us)
+{
+    tt_budget_forget(&e->budget);
+    doubt_carriers(e, now_us);
 }
 
 void tt_endpoint_dispose(struct tt_endpoint *e)
@@ -633,7 +639,7 @@ static void notice_jump(struct tt_endpoint *e, uint64_t now_us)
 {
     const uint64_t deadline_us = tt_endpoint_deadline(e);
     if (e->config.client && deadline_us > 0 && now_us > tt_deadline_after(deadline_us, JUMP_US))
-        tt_endpoint_doubt_carriers(e, now_us);
+        doubt_carriers(e, now_us);
 }
 
 int tt_endpoint_handle_timeout(struct tt_endpoint *e, uint64_t now_us)

@@ -150,10 +150,10 @@ void tt_endpoint_carrier_blocked(struct tt_endpoint *e, uint64_t now_us, struct 
 uint32_t tt_endpoint_wanted_carriers(const struct tt_endpoint *e);
 bool tt_endpoint_wants_carrier(const struct tt_endpoint *e);
 
-/* The clock was found to have jumped, or the network to have changed: no carrier is trusted until
- * it has answered (R-25).
+/* The network has changed: no carrier is trusted until it has answered (R-25), and what was learned
+ * about limits is forgotten (R-26).
  */
-void tt_endpoint_doubt_carriers(struct tt_endpoint *e, uint64_t now_us);
+void tt_endpoint_network_changed(struct tt_endpoint *e, uint64_t now_us);
 
 /* Whether a new byte was delivered or acknowledged since the carrier opened. */
 bool tt_carrier_progressed(const struct tt_carrier *c);
