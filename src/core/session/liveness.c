@@ -189,9 +189,7 @@ void tt_liveness_heard(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now
 {
     c->live.heard_us = now_us;
     c->live.keepalive_us = keepalive_at(e, c, now_us);
-    if (data && e->config.client)
-        c->live.quiet_us = now_us;
-    else if (c->live.quiet_us != TT_NEVER)
+    if ((data && e->config.client) || c->live.quiet_us != TT_NEVER)
         c->live.quiet_us = now_us;
 }
 
