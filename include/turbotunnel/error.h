@@ -23,6 +23,7 @@ extern "C" {
     X(TT_E_INVAL, -3, "the caller passed a value outside its documented range")                    \
     X(TT_E_END, -4, "the peer has ended its side of the stream")                                   \
     X(TT_E_SHUT, -5, "this side of the stream was ended already")                                  \
+    X(TT_E_RESET, -6, "the peer has reset the stream")                                             \
     X(TT_E_NOMEM, -100, "the allocator returned no memory")                                        \
     X(TT_E_PROTO, -101, "the peer broke the protocol")                                             \
     X(TT_E_TOO_LONG, -102, "the peer announced more bytes than it may send")                       \

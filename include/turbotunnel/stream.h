@@ -20,19 +20,20 @@ extern "C" {
 /* --- blocking --- */
 
 /* Waits until something has arrived, and copies out up to cap bytes (cap > 0).
- * Returns 0 (*len > 0); TT_E_END (the peer has ended its side and all was read); TT_E_INVAL (cap is
- * 0, or from a callback); or the error that ended the session, once all that had arrived was read.
+ * Returns 0 (*len > 0); TT_E_END (the peer has ended its side and all was read); TT_E_RESET (the
+ * peer has reset the stream); TT_E_INVAL (cap is 0, or from a callback); or the error that ended
+ * the session, once all that had arrived was read.
  */
 TT_EXPORT int tt_stream_read(struct tt_stream *stream, void *buf, size_t cap, size_t *len);
 
 /* Waits until all of data is taken over (not: has arrived). Returns 0; TT_E_SHUT (after
- * tt_stream_shutdown); TT_E_NOMEM; TT_E_INVAL (from a callback); or the error that ended the
- * session.
+ * tt_stream_shutdown); TT_E_RESET; TT_E_NOMEM; TT_E_INVAL (from a callback); or the error that
+ * ended the session.
  */
 TT_EXPORT int tt_stream_write(struct tt_stream *stream, const void *data, size_t len);
 
 /* Ends our side behind what was written: the peer's read returns the end. Reading goes on.
- * Returns 0, TT_E_SHUT (done before), or the error that ended the session.
+ * Returns 0, TT_E_SHUT (done before), TT_E_RESET, or the error that ended the session.
  */
 TT_EXPORT int tt_stream_shutdown(struct tt_stream *stream);
 
@@ -41,6 +42,28 @@ TT_EXPORT int tt_stream_shutdown(struct tt_stream *stream);
  * threads must have returned.
  */
 TT_EXPORT void tt_stream_close(struct tt_stream *stream);
+
+/* Why a stream was reset: numbers on the wire (native.md R-30); others may be used among programs
+ * that agree on them.
+ */
+enum tt_reset_code {
+    TT_RESET_NONE = 0,
+    TT_RESET_REFUSED = 1,
+    TT_RESET_UNREACHABLE = 2,
+    TT_RESET_NO_SUCH_NAME = 3,
+    TT_RESET_NOT_ALLOWED = 4,
+    TT_RESET_BY_PROGRAM = 5,
+    TT_RESET_LIMIT = 6,
+};
+
+/* Closes as tt_stream_close does, but ends both directions at once: what was not sent yet is
+ * dropped, and the peer's reads, once it has read what had arrived, and writes return TT_E_RESET. A
+ * legacy peer does not know of this: to it, it is tt_stream_close.
+ */
+TT_EXPORT void tt_stream_reset(struct tt_stream *stream, uint32_t code);
+
+/* After TT_E_RESET: the peer's code (enum tt_reset_code, perhaps another). */
+TT_EXPORT uint32_t tt_stream_reset_code(const struct tt_stream *stream);
 
 /* --- callbacks --- */
 
@@ -59,7 +82,7 @@ TT_EXPORT void tt_stream_set_callbacks(struct tt_stream *stream,
 TT_EXPORT int tt_stream_try_read(struct tt_stream *stream, void *buf, size_t cap, size_t *len);
 
 /* Takes over what there is room for. Returns 0 (*taken > 0), TT_E_FULL where tt_stream_write would
- * wait, TT_E_SHUT, TT_E_NOMEM, or the error that ended the session.
+ * wait, TT_E_SHUT, TT_E_RESET, TT_E_NOMEM, or the error that ended the session.
  */
 TT_EXPORT int tt_stream_try_write(struct tt_stream *stream, const void *data, size_t len,
                                   size_t *taken);

@@ -147,6 +147,8 @@ static bool move_out(struct bridge *b)
     int err = peek(b, spans, &count);
     if (err == TT_E_END || tt_is_fatal(err))
         end_receiving(b);
+    else if (err == TT_E_RESET)
+        close_stream(b); /* the program reads an early end, and cannot write any more */
     if (err)
         return false;
     const ssize_t n = send_spans(b, spans, count);

@@ -73,7 +73,8 @@ static int wrap(struct tt_session *s, struct tt_smux_stream *smux, struct tt_str
     return TT_OK;
 }
 
-static void unwrap(struct tt_stream *st)
+/* reset: with that code; NULL: in order. */
+static void unwrap(struct tt_stream *st, const uint32_t *reset)
 {
     const struct tt_alloc *alloc = st->session->worker->alloc;
     if (st->gone)
@@ -81,7 +82,10 @@ static void unwrap(struct tt_stream *st)
     assert(tt_list_empty(&st->readers) && tt_list_empty(&st->writers));
     tt_list_remove(&st->node);
     tt_smux_stream_set_user(st->smux, NULL);
-    tt_smux_close(st->smux);
+    if (reset)
+        tt_smux_reset(st->smux, *reset);
+    else
+        tt_smux_close(st->smux);
     alloc->put(alloc->ctx, st);
 }
 
@@ -89,7 +93,7 @@ void tt_session_drop_streams(struct tt_session *s)
 {
     struct tt_list_node *node;
     while ((node = tt_list_first(&s->streams)) != NULL)
-        unwrap(TT_CONTAINER_OF(node, struct tt_stream, node));
+        unwrap(TT_CONTAINER_OF(node, struct tt_stream, node), NULL);
 }
 
 int tt_session_open_stream(struct tt_session *s, struct tt_stream **stream)
@@ -342,13 +346,32 @@ void tt_session_get_stats(struct tt_session *s, struct tt_session_stats *stats)
     tt_worker_leave(s->worker, entered);
 }
 
-/* Here since it needs to know how a stream is wrapped. */
-void tt_stream_close(struct tt_stream *st)
+/* These are here since they need to know how a stream is wrapped. */
+
+static void let_go(struct tt_stream *st, const uint32_t *reset)
 {
     struct tt_session *s = st->session;
     struct tt_loop *w = s->worker;
     const bool entered = tt_worker_enter(w);
-    unwrap(st);
+    unwrap(st, reset);
     tt_session_touch(s);
     tt_worker_leave(w, entered);
+}
+
+void tt_stream_close(struct tt_stream *st)
+{
+    let_go(st, NULL);
+}
+
+void tt_stream_reset(struct tt_stream *st, uint32_t code)
+{
+    let_go(st, &code);
+}
+
+uint32_t tt_stream_reset_code(const struct tt_stream *st)
+{
+    const bool entered = tt_worker_enter(st->session->worker);
+    const uint32_t code = tt_smux_reset_code(st->smux);
+    tt_worker_leave(st->session->worker, entered);
+    return code;
 }

@@ -198,14 +198,14 @@ static void pick_speaker(struct sim *sim, struct sim_speaker_plan *s)
 }
 
 /* Who closes a stream without reading on drops what comes, and once its end is acknowledged nothing
- * of it is left that could renew a window: in version 2 the other end's data must fit into one. (A
- * reset, R-30, will tell it.)
+ * of it is left that could renew a window: in version 2 the other end's data must fit into one. A
+ * reset tells it, if it understands (R-30).
  */
 static void close_early(struct sim *sim, struct sim_speaker_plan *s,
                         const struct tt_endpoint_tuning *tuning, struct sim_speaker_plan *other)
 {
     const uint32_t window = tuning->max_stream_buffer;
-    s->ending = SIM_CLOSE_WHEN_SENT;
+    s->ending = sim_chance(sim, 50) ? SIM_CLOSE_WHEN_SENT : SIM_RESET_WHEN_SENT;
     if (sim->profile.smux_version == 2 && other->bytes > window)
         other->bytes = window;
 }

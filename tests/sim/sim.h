@@ -164,6 +164,7 @@ enum sim_ending {
     SIM_END_WHEN_SENT,   /* FIN behind the last byte */
     SIM_END_AFTER_PEER,  /* FIN when the peer has ended */
     SIM_CLOSE_WHEN_SENT, /* closes without reading on */
+    SIM_RESET_WHEN_SENT, /* the same, and tells the peer, who stops as well */
 };
 
 /* What one end of one stream does. */

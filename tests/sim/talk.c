@@ -53,6 +53,19 @@ static uint64_t pause(const struct turn *t, uint64_t pause_us)
     return pause_us ? t->sim->now_us + 1 + sim_below(t->sim, 2 * pause_us) : t->sim->now_us;
 }
 
+/* Nothing more is to be said, whatever was still to be. */
+static void got_reset(struct turn *t)
+{
+    struct sim_speaker *me = t->me;
+    sim_require(t->sim, t->peer->closed && t->peer->plan.ending == SIM_RESET_WHEN_SENT,
+                "a stream that nobody has reset");
+    me->heard_end = me->ended = true;
+    me->plan.bytes = me->sent;
+    me->read_us = me->write_us = TT_NEVER;
+    sim_note(t->sim, "reset", t->talk->sid, tt_smux_reset_code(me->stream));
+    sim_progress(t->sim, t->side->client);
+}
+
 static void write_some(struct turn *t)
 {
     static uint8_t buf[BUFFER];
@@ -69,6 +82,10 @@ static void write_some(struct turn *t)
         int err = tt_smux_write(me->stream, buf, len, &taken);
         t->touched = true;
         me->sent += taken;
+        if (err == TT_E_RESET) {
+            got_reset(t);
+            return;
+        }
         if (err == TT_E_FULL)
             me->write_us = TT_NEVER;
         else if (err == TT_E_NOMEM)
@@ -125,6 +142,8 @@ static void read_some(struct turn *t)
         t->touched = true;
         if (err == TT_E_END) {
             got_end(t);
+        } else if (err == TT_E_RESET) {
+            got_reset(t);
         } else if (err == TT_E_AGAIN) {
             me->read_us = TT_NEVER; /* TT_SMUX_READABLE will come */
         } else {
@@ -144,17 +163,24 @@ static void end_if_due(struct turn *t)
     me->ended = true;
     me->write_us = TT_NEVER;
     t->touched = true;
-    if (me->plan.ending == SIM_CLOSE_WHEN_SENT)
+    if (me->plan.ending >= SIM_CLOSE_WHEN_SENT)
         return;
-    sim_require(t->sim, tt_smux_shutdown(me->stream) == TT_OK, "a stream could not be ended");
+    const int err = tt_smux_shutdown(me->stream);
+    if (err == TT_E_RESET)
+        got_reset(t);
+    else
+        sim_require(t->sim, err == TT_OK, "a stream could not be ended");
 }
 
 static void close_if_done(struct turn *t)
 {
     struct sim_speaker *me = t->me;
-    if (!me->ended || (!me->heard_end && me->plan.ending != SIM_CLOSE_WHEN_SENT))
+    if (!me->ended || (!me->heard_end && me->plan.ending < SIM_CLOSE_WHEN_SENT))
         return;
-    tt_smux_close(me->stream);
+    if (me->plan.ending == SIM_RESET_WHEN_SENT)
+        tt_smux_reset(me->stream, 1 + t->talk->sid % 6);
+    else
+        tt_smux_close(me->stream);
     me->stream = NULL;
     me->closed = true;
     me->write_us = me->read_us = TT_NEVER;

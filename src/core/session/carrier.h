@@ -98,7 +98,7 @@ struct tt_carrier {
     struct tt_carrier_due due;
     struct tt_liveness live;
     bool native; /* the peer's HELLO came on it */
-    bool peer_no_drops;
+    bool peer_no_drops, peer_resets;
     bool legacy;      /* it keeps the order, and the first packet was another */
     bool proven;      /* the client: a packet came on it; the server: it may be used */
     bool unknown;     /* server: told that its session is not here; what follows is dropped */

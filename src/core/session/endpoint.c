@@ -86,6 +86,7 @@ static int init_smux(struct tt_endpoint *e, uint64_t now_us)
         .max_streams = t->max_streams,
         .keepalive_interval_us = t->keepalive_interval_us,
         .legacy_peer = true,
+        .accepts_resets = !t->legacy,
         .slabs = e->config.slabs,
         .account = &e->account,
         .alloc = e->config.alloc,
@@ -203,6 +204,7 @@ static void set_up_carrier(struct tt_endpoint *e, uint64_t now_us, struct tt_car
         c->number = was.number;
         c->peer_max_packet = was.peer_max_packet;
         c->peer_no_drops = was.peer_no_drops;
+        c->peer_resets = was.peer_resets;
         c->due = was.due;
         c->hellos = was.hellos;
     }

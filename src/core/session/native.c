@@ -27,7 +27,7 @@ void tt_native_begin(struct tt_endpoint *e, struct tt_carrier *c)
 
 static uint16_t own_flags(const struct tt_endpoint *e, const struct tt_carrier *c)
 {
-    uint16_t flags = 0;
+    uint16_t flags = TT_HELLO_RESET;
     if (c->limits.ordered)
         flags |= TT_HELLO_NO_DROPS;
     if (e && e->config.client && e->kcp.stats.segments_in > 0)
@@ -57,6 +57,7 @@ int tt_native_greet(struct tt_carrier *c, const struct tt_control *hello, uint16
     c->native = true;
     c->peer_max_packet = hello->hello.max_packet;
     c->peer_no_drops = hello->hello.flags & TT_HELLO_NO_DROPS;
+    c->peer_resets = hello->hello.flags & TT_HELLO_RESET;
     c->number = hello->hello.carrier;
     c->due.hello = true;
     c->due.hello_flags = answer_flags;
@@ -67,6 +68,8 @@ void tt_native_joined(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_
 {
     e->native = true;
     tt_smux_peer_is_native(&e->smux);
+    if (c->peer_resets) /* what one carrier says of the peer holds for all */
+        tt_smux_peer_resets(&e->smux);
     if (c->role == TT_CARRIER_ACTIVE && c->peer_no_drops)
         tt_kcp_path_trust(&c->path, e->allowance);
     tt_liveness_heard(e, c, now_us, false); /* from now on it may be asked */

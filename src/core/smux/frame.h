@@ -11,6 +11,7 @@
 
 #define TT_SMUX_HEADER      8u
 #define TT_SMUX_UPD_BODY    8u
+#define TT_SMUX_RST_BODY    4u
 #define TT_SMUX_MAX_PAYLOAD 65535u
 
 enum tt_smux_cmd {
@@ -19,6 +20,7 @@ enum tt_smux_cmd {
     TT_SMUX_PSH = 2,
     TT_SMUX_NOP = 3,
     TT_SMUX_UPD = 4, /* version 2 only */
+    TT_SMUX_RST = 5, /* native.md R-30: between two of our own ends only */
 };
 
 struct tt_smux_frame {

@@ -97,6 +97,11 @@ void tt_smux_peer_is_native(struct tt_smux *m)
     m->nop_at_us = TT_NEVER;
 }
 
+void tt_smux_peer_resets(struct tt_smux *m)
+{
+    m->config.peer_resets = true;
+}
+
 /* The next free number of ours. The peer may have opened a stream with one of them (S-14). */
 static int new_stream(struct tt_smux *m, struct tt_smux_stream **stream)
 {

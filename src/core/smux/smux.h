@@ -53,6 +53,8 @@ struct tt_smux_config {
     uint32_t max_streams;           /* open at once; a SYN beyond ends the session (TT_E_PROTO) */
     uint64_t keepalive_interval_us; /* 0: send no NOP (S-31) */
     uint64_t keepalive_timeout_us;  /* 0: never; else no frame for so long: TT_E_TIMEOUT (S-32) */
+    bool peer_resets;               /* the peer understands RST */
+    bool accepts_resets;            /* the peer may have been told that we do */
     bool legacy_peer;               /* the peer is Go smux: apply */
     uint8_t hash_key[16];           /* random: stream numbers come from outside */
     struct tt_slab_pool *slabs;     /* borrowed; outlives the session */
@@ -222,6 +224,17 @@ bool tt_smux_settled(const struct tt_smux *m);
  * Returns 0 or TT_E_TIMEOUT (fatal).
  */
 int tt_smux_handle_timeout(struct tt_smux *m, uint64_t now_us);
+
+/* Lets go of the stream as tt_smux_close does, but ends it both ways at once and tells the peer
+ * why: what is unsent is dropped. To a peer that does not understand it (R-30), it closes.
+ */
+void tt_smux_reset(struct tt_smux_stream *s, uint32_t code);
+
+/* After TT_E_RESET: the code that the peer gave. */
+uint32_t tt_smux_reset_code(const struct tt_smux_stream *s);
+
+/* The peer understands RST. */
+void tt_smux_peer_resets(struct tt_smux *m);
 
 /* The peer is one of ours: what do for Go's smux is not needed from now on. */
 void tt_smux_peer_is_native(struct tt_smux *m);

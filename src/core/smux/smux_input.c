@@ -87,6 +87,17 @@ static int begin_upd(struct tt_smux *m, struct tt_smux_frame f)
     return TT_OK;
 }
 
+/* Only when a HELLO may have said that we understand it. */
+static int begin_rst(struct tt_smux *m, struct tt_smux_frame f)
+{
+    if (!m->config.accepts_resets || f.length != TT_SMUX_RST_BODY)
+        return TT_E_PROTO;
+    m->in.stream = find_stream(m, f.sid);
+    m->in.payload_left = f.length;
+    m->in.upd_have = 0;
+    return TT_OK;
+}
+
 /* A whole header has come. TT_E_AGAIN: it must wait, nothing has changed. */
 static int begin_frame(struct tt_smux *m)
 {
@@ -105,6 +116,8 @@ static int begin_frame(struct tt_smux *m)
         return f.length ? TT_E_PROTO : TT_OK;
     case TT_SMUX_UPD:
         return begin_upd(m, f);
+    case TT_SMUX_RST:
+        return begin_rst(m, f);
     default:
         return TT_E_PROTO;
     }
@@ -144,7 +157,17 @@ static int take_header(struct tt_smux *m, struct tt_span *in)
     return err;
 }
 
-static int take_upd(struct tt_smux *m, struct tt_span *in)
+static void upd_came(struct tt_smux *m, struct tt_smux_stream *s)
+{
+    if (tt_smux_send_window_update(&s->send_window, tt_get_le32(m->in.upd),
+                                   tt_get_le32(m->in.upd + 4)))
+        tt_smux_stream_break(s);
+    else
+        tt_smux_stream_update_sending(s);
+}
+
+/* The body of an UPD or RST. */
+static int take_body(struct tt_smux *m, struct tt_span *in)
 {
     const uint8_t n = gather(m->in.upd + m->in.upd_have, m->in.payload_left, in);
     struct tt_smux_stream *s = m->in.stream;
@@ -153,11 +176,10 @@ static int take_upd(struct tt_smux *m, struct tt_span *in)
     m->in.payload_left -= n;
     if (m->in.payload_left > 0 || !s)
         return TT_OK;
-    if (tt_smux_send_window_update(&s->send_window, tt_get_le32(m->in.upd),
-                                   tt_get_le32(m->in.upd + 4)))
-        tt_smux_stream_break(s);
+    if (m->in.header[1] == TT_SMUX_RST)
+        tt_smux_stream_reset_by_peer(s, tt_get_le32(m->in.upd));
     else
-        tt_smux_stream_update_sending(s);
+        upd_came(m, s);
     return TT_OK;
 }
 
@@ -183,8 +205,8 @@ static int take_some(struct tt_smux *m, struct tt_span *in, struct tt_slab *slab
 {
     if (m->in.payload_left == 0)
         return take_header(m, in);
-    if (m->in.header[1] == TT_SMUX_UPD)
-        return take_upd(m, in);
+    if (m->in.header[1] == TT_SMUX_UPD || m->in.header[1] == TT_SMUX_RST)
+        return take_body(m, in);
     return take_payload(m, in, slab);
 }
 

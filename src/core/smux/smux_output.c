@@ -56,6 +56,14 @@ static void add_nop(struct tt_smux *m, struct control_piece *c, uint64_t now_us)
     m->nop_at_us = tt_deadline_after(now_us, interval_us - late_us % interval_us);
 }
 
+static void add_rst(struct tt_smux_stream *s, struct control_piece *c)
+{
+    add_frame(s->m, c, TT_SMUX_RST, TT_SMUX_RST_BODY, s->sid);
+    tt_put_le32(c->slab->data + c->slab->used, s->reset_code);
+    c->slab->used += TT_SMUX_RST_BODY;
+    gave(s->m, TT_SMUX_RST_BODY, 0);
+}
+
 static void add_upd(struct tt_smux_stream *s, struct control_piece *c)
 {
     add_frame(s->m, c, TT_SMUX_UPD, TT_SMUX_UPD_BODY, s->sid);
@@ -90,6 +98,10 @@ static void add_due(struct tt_smux_stream *s, struct control_piece *c)
         add_frame(m, c, TT_SMUX_FIN, 0, s->sid);
         s->last_offset = m->sent_offset;
         tt_smux_stream_fin_sent(s); /* may free it */
+        return;
+    case TT_SMUX_DUE_RST:
+        add_rst(s, c);
+        tt_smux_stream_rst_sent(s); /* frees it */
         return;
     }
 }

@@ -11,6 +11,8 @@ static int check_writable(struct tt_smux_stream *s, uint32_t *room)
 {
     if (s->m->error)
         return s->m->error;
+    if (s->reset)
+        return TT_E_RESET;
     if (s->ending != TT_SMUX_WRITING)
         return TT_E_SHUT;
     if (s->broken)
@@ -83,6 +85,8 @@ void tt_smux_write_commit(struct tt_smux_stream *s, size_t len)
 /* Why there is nothing to read. */
 static int nothing_to_read(const struct tt_smux_stream *s)
 {
+    if (s->reset)
+        return TT_E_RESET;
     if (tt_smux_stream_peer_has_ended(s))
         return TT_E_END;
     return s->m->error ? s->m->error : TT_E_AGAIN;
@@ -127,6 +131,8 @@ int tt_smux_shutdown(struct tt_smux_stream *s)
 {
     if (s->m->error)
         return s->m->error;
+    if (s->reset)
+        return TT_E_RESET;
     if (s->ending != TT_SMUX_WRITING)
         return TT_E_SHUT;
     s->ending = TT_SMUX_DRAINING;
@@ -151,6 +157,29 @@ void tt_smux_close(struct tt_smux_stream *s)
         s->ending = TT_SMUX_DRAINING;
     tt_smux_stream_update_sending(s);
     tt_smux_stream_advance(s);
+}
+
+void tt_smux_reset(struct tt_smux_stream *s, uint32_t code)
+{
+    struct tt_smux *m = s->m;
+    if (m->error || s->reset || !m->config.peer_resets) {
+        tt_smux_close(s);
+        return;
+    }
+    assert(!s->closed && s->accepted);
+    tt_list_remove(&s->events_node);
+    s->closed = true;
+    m->closing_streams++;
+    tt_smux_received_clear(m, &s->received);
+    s->reset_code = code;
+    tt_smux_stream_drop_unsent(s);
+    s->due &= TT_SMUX_DUE_SYN; /* the peer must know the stream before it is reset */
+    tt_smux_stream_make_due(s, TT_SMUX_DUE_RST);
+}
+
+uint32_t tt_smux_reset_code(const struct tt_smux_stream *s)
+{
+    return s->reset_code;
 }
 
 uint32_t tt_smux_stream_id(const struct tt_smux_stream *s)

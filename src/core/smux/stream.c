@@ -231,6 +231,43 @@ void tt_smux_stream_peer_ended(struct tt_smux_stream *s)
     tt_smux_stream_advance(s);
 }
 
+void tt_smux_stream_drop_unsent(struct tt_smux_stream *s)
+{
+    drop_unsent(s);
+    tt_smux_stream_update_sending(s);
+}
+
+/* Nothing more is to be said on it by either end. */
+static void end_both_ways(struct tt_smux_stream *s)
+{
+    if (s->state == TT_SMUX_OPEN || s->state == TT_SMUX_HALF_REMOTE)
+        step(s, WE_END);
+    if (!tt_smux_stream_peer_has_ended(s))
+        step(s, PEER_ENDS);
+    tt_list_remove(&s->ack_node);
+    s->due = 0;
+    tt_list_remove(&s->urgent_node);
+    s->ending = TT_SMUX_FIN_ACKED;
+}
+
+void tt_smux_stream_rst_sent(struct tt_smux_stream *s)
+{
+    end_both_ways(s);
+    tt_smux_stream_free(s);
+}
+
+void tt_smux_stream_reset_by_peer(struct tt_smux_stream *s, uint32_t code)
+{
+    if (s->closed && s->due & TT_SMUX_DUE_RST)
+        return; /* both at once: ours is under way */
+    s->reset = true;
+    s->reset_code = code;
+    tt_smux_stream_drop_unsent(s);
+    end_both_ways(s);
+    tt_smux_stream_report(s, TT_SMUX_READABLE | TT_SMUX_WRITABLE);
+    tt_smux_stream_advance(s);
+}
+
 void tt_smux_stream_break(struct tt_smux_stream *s)
 {
     s->broken = true;

@@ -15,6 +15,7 @@ enum tt_smux_due {
     TT_SMUX_DUE_SYN = 1,
     TT_SMUX_DUE_UPD = 2,
     TT_SMUX_DUE_FIN = 4,
+    TT_SMUX_DUE_RST = 8, /* in place of UPD and FIN */
 };
 
 struct tt_smux_stream {
@@ -28,6 +29,8 @@ struct tt_smux_stream {
     bool accepted;        /* opened by us, or taken by tt_smux_accept */
     bool closed;          /* tt_smux_close: the application has let go */
     bool broken;          /* S-28: nothing more is written */
+    bool reset;           /* by the peer */
+    uint32_t reset_code;  /* its code, or ours while DUE_RST */
     bool wants_writable;  /* a write met TT_E_FULL */
     int64_t turn_left;    /* bytes that it may still send before it goes to the end of m->sending */
     uint64_t last_offset; /* of m->sent_offset, behind the last SYN, data or FIN of this stream */
@@ -82,6 +85,15 @@ void tt_smux_stream_acked(struct tt_smux_stream *s);
 
 /* The peer's FIN. May free the stream. */
 void tt_smux_stream_peer_ended(struct tt_smux_stream *s);
+
+/* The peer's RST: over both ways, but what has come can be read. May free the stream. */
+void tt_smux_stream_reset_by_peer(struct tt_smux_stream *s, uint32_t code);
+
+/* Its RST has been given out: it is over. Frees it. */
+void tt_smux_stream_rst_sent(struct tt_smux_stream *s);
+
+/* What is unsent is not sent any more. */
+void tt_smux_stream_drop_unsent(struct tt_smux_stream *s);
 
 /* The peer claims to have consumed more than was sent: what is unsent is dropped (S-28). */
 void tt_smux_stream_break(struct tt_smux_stream *s);
