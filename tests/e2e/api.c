@@ -101,7 +101,9 @@ int api_echo(struct tt_stream *st)
         if (err)
             return err;
     }
-    return err == TT_E_END ? tt_stream_shutdown(st) : err;
+    if (err == TT_E_END)
+        err = tt_stream_shutdown(st);
+    return err == TT_E_CLOSED ? TT_OK : err; /* the other end has gone, having heard enough */
 }
 
 /* --- threads --- */
