@@ -36,9 +36,9 @@ check-long: ## what takes too long for make check: many seeds, long fuzzing, lon
 check-portable: ## the core with -m32, with musl and on a big-endian machine
 	@scripts/check-portable
 
-sim: ## simulate SEEDS=10000 seeded hostile networks; one of them: TT_SEED=n make sim
+sim: ## simulate seeded hostile networks: 1 to SEEDS=10000, or SEEDS=FIRST-LAST
 	@scripts/build build
-	@TT_SEEDS=$(SEEDS) meson test -C build --no-rebuild --suite sim --timeout-multiplier 0 --verbose
+	@build/tests/sim/sim '$(or $(TT_SEED),$(if $(findstring -,$(SEEDS)),$(SEEDS),1-$(SEEDS)))'
 
 fuzz: ## run each fuzz target for FUZZ_SECONDS=30
 	@scripts/fuzz $(FUZZ_SECONDS)
