@@ -1,6 +1,7 @@
 /* What the application calls on a stream. */
 #include <assert.h>
 
+#include "core/smux/frame.h"
 #include "core/smux/stream.h"
 
 /* tt_smux_write_room gives at least so much when the stream may hold it. */
@@ -47,13 +48,27 @@ int tt_smux_write(struct tt_smux_stream *s, const void *data, size_t len, size_t
     return TT_OK;
 }
 
+/* Where a frame or the whole buffer fits into a smaller slab, that is enough: else each byte in
+ * flight could pin one of 64 KiB.
+ */
+static enum tt_slab_class class_for_room(const struct tt_smux_stream *s)
+{
+    const struct tt_smux_config *c = &s->m->config;
+    const uint32_t most = c->max_frame < c->max_send_buffer ? c->max_frame : c->max_send_buffer;
+    enum tt_slab_class class = s->unsent.room_class;
+
+    while (class > TT_SLAB_SMALL && TT_SMUX_HEADER + most <= tt_slab_capacity(class - 1))
+        class --;
+    return class;
+}
+
 int tt_smux_write_room(struct tt_smux_stream *s, uint8_t **room, size_t *len)
 {
     uint32_t most;
     int err = check_writable(s, &most);
     if (err)
         return err;
-    err = tt_smux_unsent_reserve(s->m, &s->unsent, s->unsent.room_class, LEAST_ROOM, most);
+    err = tt_smux_unsent_reserve(s->m, &s->unsent, class_for_room(s), LEAST_ROOM, most);
     if (err)
         return err;
     *room = s->unsent.room.ptr;

@@ -410,6 +410,41 @@ static void test_the_room_for_a_writer_follows_his_use_of_it(void **state)
     world_end(&w);
 }
 
+/* A room that the limits keep small is full each time: that is no reason for a large slab. */
+static void test_small_limits_do_not_make_large_slabs(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t frame, buffer;
+        size_t most_bytes;
+    } limits[] = {
+        {1, 65536, TT_SLAB_SMALL_BYTES},
+        {65535, 1, TT_SLAB_SMALL_BYTES},
+        {65535, 1000, TT_SLAB_SMALL_BYTES},
+        {8192, 65536, TT_SLAB_MEDIUM_BYTES},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+        struct world w;
+        struct tt_smux_stream *c, *s;
+        struct tt_smux_config client = world_config(true, 1);
+        uint8_t *room;
+        size_t len;
+
+        client.max_frame = limits[i].frame;
+        client.max_send_buffer = limits[i].buffer;
+        world_begin_with(&w, client, world_config(false, 1));
+        world_open(&w, &c, &s);
+        for (int k = 0; k < 5; k++) {
+            assert_int_equal(tt_smux_write_room(c, &room, &len), TT_OK);
+            memset(room, 0, len);
+            assert_in_range(w.client.slabs.live_bytes, 1, limits[i].most_bytes);
+            tt_smux_write_commit(c, len);
+            world_settle(&w);
+        }
+        world_end(&w);
+    }
+}
+
 /* In between the stream may send, other streams may write, and the room stays the writer's own. */
 static void test_a_room_is_kept_while_the_session_goes_on(void **state)
 {
@@ -793,6 +828,7 @@ int main(void)
         cmocka_unit_test(test_writers_of_little_things_share_a_small_slab),
         cmocka_unit_test(test_writes_that_wait_are_joined),
         cmocka_unit_test(test_the_room_for_a_writer_follows_his_use_of_it),
+        cmocka_unit_test(test_small_limits_do_not_make_large_slabs),
         cmocka_unit_test(test_a_room_is_kept_while_the_session_goes_on),
         cmocka_unit_test(test_a_room_outlives_the_queue_before_it),
         cmocka_unit_test(test_what_was_given_out_does_not_change),
