@@ -178,6 +178,8 @@ struct sim_speaker_plan {
 struct sim_speaker {
     struct sim_speaker_plan plan;
     struct tt_smux_stream *stream; /* NULL: not begun, or closed */
+    uint8_t *room;                 /* reserved and not filled yet, or NULL */
+    size_t room_len;
     uint64_t sent, received;
     uint64_t write_us, read_us; /* when next; TT_NEVER: an event will tell */
     bool begun, ended, heard_end, closed;

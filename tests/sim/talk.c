@@ -5,6 +5,7 @@
 #define RETRY_US    (10 * TT_MS) /* after a refusal for want of memory or of numbers */
 #define MOST_A_TURN 64u          /* writes or reads of one stream */
 #define BUFFER      65536u
+#define SPANS       4u /* looked at in one read in place */
 
 /* --- the bytes: each stream and direction has its own, and each byte its place --- */
 
@@ -66,9 +67,35 @@ static void got_reset(struct turn *t)
     sim_progress(t->sim, t->side->client);
 }
 
-static void write_some(struct turn *t)
+/* Half of the streams are written and read where their bytes lie, by the functions for that. */
+static bool is_in_place(const struct turn *t)
+{
+    return t->talk->key & 1;
+}
+
+static int write_copy(const struct turn *t, size_t len, size_t *taken)
 {
     static uint8_t buf[BUFFER];
+    fill(key_of(t, t->me), t->me->sent, buf, len);
+    return tt_smux_write(t->me->stream, buf, len, taken);
+}
+
+/* Asks for room, or fills what it got the time before: others may have written in between. */
+static int write_in_place(const struct turn *t, size_t len, size_t *taken)
+{
+    struct sim_speaker *me = t->me;
+    *taken = 0;
+    if (!me->room)
+        return tt_smux_write_room(me->stream, &me->room, &me->room_len);
+    *taken = len < me->room_len ? len : me->room_len;
+    fill(key_of(t, me), me->sent, me->room, *taken);
+    tt_smux_write_commit(me->stream, *taken);
+    me->room = NULL;
+    return TT_OK;
+}
+
+static void write_some(struct turn *t)
+{
     struct sim_speaker *me = t->me;
 
     for (unsigned i = 0; i < MOST_A_TURN && me->sent < me->plan.bytes; i++) {
@@ -78,8 +105,7 @@ static void write_some(struct turn *t)
         size_t taken;
         if (len > me->plan.bytes - me->sent)
             len = me->plan.bytes - me->sent;
-        fill(key_of(t, me), me->sent, buf, len);
-        int err = tt_smux_write(me->stream, buf, len, &taken);
+        int err = is_in_place(t) ? write_in_place(t, len, &taken) : write_copy(t, len, &taken);
         t->touched = true;
         me->sent += taken;
         if (err == TT_E_RESET) {
@@ -129,16 +155,39 @@ static void got_bytes(struct turn *t, const uint8_t *bytes, size_t len)
     sim_progress(t->sim, t->side->client);
 }
 
-static void read_some(struct turn *t)
+static int read_copy(struct turn *t, size_t most)
 {
     static uint8_t buf[BUFFER];
+    size_t len;
+    int err = tt_smux_read(t->me->stream, buf, most, &len);
+    if (err == TT_OK)
+        got_bytes(t, buf, len);
+    return err;
+}
+
+static int read_in_place(struct turn *t, size_t most)
+{
+    struct tt_span spans[SPANS];
+    size_t count = SPANS, done = 0;
+    int err = tt_smux_peek(t->me->stream, spans, &count);
+    for (size_t i = 0; !err && i < count && done < most; i++) {
+        const size_t n = spans[i].len < most - done ? spans[i].len : most - done;
+        got_bytes(t, spans[i].ptr, n);
+        done += n;
+    }
+    tt_smux_consume(t->me->stream, done);
+    return err;
+}
+
+static void read_some(struct turn *t)
+{
     struct sim_speaker *me = t->me;
 
     for (unsigned i = 0; i < MOST_A_TURN && !me->heard_end; i++) {
         if (me->read_us > t->sim->now_us)
             return;
-        size_t len;
-        int err = tt_smux_read(me->stream, buf, 1 + sim_below(t->sim, me->plan.most_a_read), &len);
+        const size_t most = 1 + sim_below(t->sim, me->plan.most_a_read);
+        int err = is_in_place(t) ? read_in_place(t, most) : read_copy(t, most);
         t->touched = true;
         if (err == TT_E_END) {
             got_end(t);
@@ -148,7 +197,6 @@ static void read_some(struct turn *t)
             me->read_us = TT_NEVER; /* TT_SMUX_READABLE will come */
         } else {
             sim_require(t->sim, err == TT_OK, "a read failed");
-            got_bytes(t, buf, len);
             me->read_us = pause(t, me->plan.read_pause_us);
         }
     }
