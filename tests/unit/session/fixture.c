@@ -9,14 +9,26 @@
 
 const struct tt_carrier_limits ordered_limits = {.ordered = true, .max_packet = 1400};
 const struct tt_carrier_limits datagram_limits = {.ordered = false, .max_packet = 1400};
+const struct tt_carrier_limits wide_limits = {.ordered = true, .max_packet = 65535};
 
 struct session_setup usual_setup(void)
 {
-    struct session_setup s = {
-        .smux_version = 2, .max_sessions = 8, .accept_backlog = 4, .closed_us = 60 * TT_SECOND};
+    struct session_setup s = {.smux_version = 2,
+                              .max_sessions = 8,
+                              .accept_backlog = 4,
+                              .closed_us = 60 * TT_SECOND,
+                              .limits = &ordered_limits};
     tt_endpoint_tuning_default(&s.client);
     tt_endpoint_tuning_default(&s.server);
     s.client.legacy = s.server.legacy = true; /* the worked example's protocol alone */
+    return s;
+}
+
+struct session_setup native_setup(void)
+{
+    struct session_setup s = usual_setup();
+    s.client.legacy = s.server.legacy = false;
+    s.limits = &wide_limits;
     return s;
 }
 
@@ -41,6 +53,7 @@ void session_world_open(struct session_world *w, const struct session_setup *set
 
     memset(w, 0, sizeof(*w));
     w->now_us = 1000 * TT_SECOND;
+    w->limits = s->limits;
     memcpy(w->id.bytes, "session1", TT_SESSION_ID_LEN);
     failing_alloc_init(&w->memory, FAIL_NEVER);
     tt_slab_pool_init(&w->slabs, &w->memory.alloc, SLAB_LIMIT);
@@ -71,12 +84,12 @@ void session_world_close(struct session_world *w)
 void client_opens(struct session_world *w, struct tt_carrier *c)
 {
     *c = (struct tt_carrier){.role = TT_CARRIER_UNBOUND};
-    tt_endpoint_carrier_open(&w->client, w->now_us, c, &ordered_limits);
+    tt_endpoint_carrier_open(&w->client, w->now_us, c, w->limits);
 }
 
 void server_attaches(struct session_world *w, struct tt_carrier *c)
 {
-    tt_queue_packet_conn_attach(&w->server, w->now_us, c, &w->id, &ordered_limits);
+    tt_queue_packet_conn_attach(&w->server, w->now_us, c, &w->id, w->limits);
 }
 
 /* --- packets --- */
@@ -207,6 +220,35 @@ static bool next_segment(struct tt_span *packet, struct tt_kcp_header *h)
     return true;
 }
 
+static const char *control_text(const struct session_world *w)
+{
+    static char text[64];
+    struct tt_control c;
+    text[0] = '\0';
+    if (tt_control_read(&c, tt_span_of(w->packet, w->packet_len)))
+        return "?";
+    switch (c.type) {
+    case TT_CONTROL_HELLO:
+        sprintf(text, "hello %u max %u flags %u", (unsigned)c.hello.carrier, c.hello.max_packet,
+                c.hello.flags);
+        break;
+    case TT_CONTROL_PING:
+        return "ping";
+    case TT_CONTROL_PONG:
+        return "pong";
+    case TT_CONTROL_CLOSE:
+        sprintf(text, "close %u", c.reason);
+        break;
+    case TT_CONTROL_STATE:
+        sprintf(text, "state %u of %u", c.state.state, (unsigned)c.state.carrier);
+        break;
+    case TT_CONTROL_LIMIT:
+        sprintf(text, "limit %u bytes %u s", (unsigned)c.limit.bytes, c.limit.seconds);
+        break;
+    }
+    return text;
+}
+
 const char *packet_text(const struct session_world *w)
 {
     static const char *const names[] = {"push", "ack", "wask", "wins"};
@@ -215,6 +257,8 @@ const char *packet_text(const struct session_world *w)
     struct tt_kcp_header h;
     int at = 0;
 
+    if (tt_is_control(w->packet_len))
+        return control_text(w);
     text[0] = '\0';
     for (bool first = true; at < 8000 && next_segment(&left, &h); first = false) {
         assert_in_range(h.cmd, TT_KCP_PUSH, TT_KCP_WINS);
@@ -234,6 +278,8 @@ unsigned packet_count(const struct session_world *w, enum tt_kcp_cmd cmd)
     struct tt_span left = tt_span_of(w->packet, w->packet_len);
     struct tt_kcp_header h;
     unsigned n = 0;
+    if (tt_is_control(w->packet_len))
+        return 0;
     while (next_segment(&left, &h))
         n += h.cmd == cmd;
     return n;
@@ -246,6 +292,44 @@ struct tt_span make_packet(struct session_world *w, struct tt_kcp_header h, stru
         memcpy(w->packet + TT_KCP_HEADER, data.ptr, data.len);
     w->packet_len = TT_KCP_HEADER + (uint32_t)data.len;
     return tt_span_of(w->packet, w->packet_len);
+}
+
+struct tt_span make_control(struct session_world *w, const struct tt_control *c)
+{
+    w->packet_len = tt_control_write(w->packet, c);
+    return tt_span_of(w->packet, w->packet_len);
+}
+
+/* What one packet adds to the words about all of them. */
+static void add_words(const struct session_world *w, char *text, size_t cap)
+{
+    const size_t at = strlen(text);
+    snprintf(text + at, cap - at, "%s%s", at ? ", " : "",
+             tt_is_control(w->packet_len) ? packet_text(w) : "data");
+}
+
+const char *words_up(struct session_world *w, struct tt_carrier *from, struct tt_carrier *to)
+{
+    static char text[1024];
+    text[0] = '\0';
+    while (pull_up(w, from) == TT_OK) {
+        add_words(w, text, sizeof(text));
+        if (to)
+            give_server(w, to, tt_span_of(w->packet, w->packet_len));
+    }
+    return text;
+}
+
+const char *words_down(struct session_world *w, struct tt_carrier *from, struct tt_carrier *to)
+{
+    static char text[1024];
+    text[0] = '\0';
+    while (pull_down(w, from) == TT_OK) {
+        add_words(w, text, sizeof(text));
+        if (to)
+            (void)give_client(w, to, tt_span_of(w->packet, w->packet_len));
+    }
+    return text;
 }
 
 /* --- sessions and streams --- */
@@ -324,6 +408,41 @@ void open_pair_with(struct session_pair *s, const struct session_setup *setup)
 void open_pair(struct session_pair *s)
 {
     open_pair_with(s, NULL);
+}
+
+void open_native_pair(struct session_pair *s)
+{
+    const struct session_setup setup = native_setup();
+    open_pair_with(s, &setup);
+}
+
+void add_carrier(struct session_pair *s, struct tt_carrier *c, struct tt_carrier *far)
+{
+    client_opens(&s->world, c);
+    server_attaches(&s->world, far);
+    carry_two(s, c, far);
+}
+
+void carry_two(struct session_pair *s, struct tt_carrier *c, struct tt_carrier *far)
+{
+    uint64_t before;
+    do {
+        before = c->taken_packets + far->taken_packets;
+        carry_all(&s->world, &s->client, &s->server);
+        carry_all(&s->world, c, far);
+    } while (c->taken_packets + far->taken_packets != before);
+}
+
+void client_waits(struct session_world *w, uint64_t us)
+{
+    const uint64_t until_us = w->now_us + us;
+    uint64_t at_us;
+    while ((at_us = tt_endpoint_deadline(&w->client)) <= until_us) {
+        if (at_us > w->now_us)
+            w->now_us = at_us;
+        (void)tt_endpoint_handle_timeout(&w->client, w->now_us);
+    }
+    w->now_us = until_us;
 }
 
 void redial(struct session_pair *s, struct tt_carrier *c)

@@ -23,7 +23,8 @@ struct session_world {
     struct tt_endpoint client;
     struct tt_queue_packet_conn server;
     struct tt_gather gather;
-    struct tt_session_id id; /* the client's */
+    struct tt_session_id id;                /* the client's */
+    const struct tt_carrier_limits *limits; /* of carriers at both ends */
     uint64_t now_us;
     uint8_t packet[WORLD_PACKET]; /* the last one pulled */
     uint32_t packet_len;
@@ -35,10 +36,16 @@ struct session_setup {
     uint8_t smux_version;
     uint32_t max_sessions, accept_backlog;
     uint64_t closed_us;
+    const struct tt_carrier_limits *limits; /* of carriers at both ends */
 };
 
-/* Defaults everywhere; version 2; 8 sessions, 4 waiting; closed ones are remembered for 60 s. */
+/* Defaults everywhere; version 2; 8 sessions, 4 waiting; closed ones are remembered for 60 s. Both
+ * ends are legacy ones.
+ */
 struct session_setup usual_setup(void);
+
+/* The same, but both ends speak control packets, and packets may be as long as they like. */
+struct session_setup native_setup(void);
 
 /* setup: NULL for the usual one. Memory is refused by w->memory from then on, if it is told so. */
 void session_world_open(struct session_world *w, const struct session_setup *setup);
@@ -46,6 +53,7 @@ void session_world_close(struct session_world *w);
 
 extern const struct tt_carrier_limits ordered_limits; /* a byte stream; packets of 1400 */
 extern const struct tt_carrier_limits datagram_limits;
+extern const struct tt_carrier_limits wide_limits; /* a byte stream; packets of 65,535 */
 
 /* --- carriers: one end each --- */
 
@@ -74,8 +82,9 @@ void lose_up(struct session_world *w, struct tt_carrier *c);
 void lose_down(struct session_world *w, struct tt_carrier *c);
 
 /* The last packet, as words: "ack 3 wnd 128 una 2, push 7 [5]" (5 bytes), "wask", "wins". Every
- * segment's una and wnd are those of the first, which is the only one to show them. Valid until the
- * next call.
+ * segment's una and wnd are those of the first, which is the only one to show them. A control
+ * packet: "hello 0 max 1400 flags 1", "ping", "pong", "close 1", "state 3 of 0", "limit 9 bytes 5
+ * s". Valid until the next call.
  */
 const char *packet_text(const struct session_world *w);
 /* How many segments of that command the last packet has. */
@@ -83,6 +92,16 @@ unsigned packet_count(const struct session_world *w, enum tt_kcp_cmd cmd);
 
 /* A packet of one segment, in w->packet. */
 struct tt_span make_packet(struct session_world *w, struct tt_kcp_header h, struct tt_span data);
+
+/* A control packet, in w->packet. */
+struct tt_span make_control(struct session_world *w, const struct tt_control *c);
+
+/* All that there is for the carrier, one packet after the other: ", "-joined control packets,
+ * "data" for the rest. The packets are handed to `to`, unless it is NULL. Valid until the next
+ * call.
+ */
+const char *words_up(struct session_world *w, struct tt_carrier *from, struct tt_carrier *to);
+const char *words_down(struct session_world *w, struct tt_carrier *from, struct tt_carrier *to);
 
 /* --- sessions and streams --- */
 
@@ -116,6 +135,18 @@ struct session_pair {
 /* setup: as for session_world_open. Close its world afterwards. */
 void open_pair_with(struct session_pair *s, const struct session_setup *setup);
 void open_pair(struct session_pair *s);
+
+/* The same for a native session: native_setup(). */
+void open_native_pair(struct session_pair *s);
+
+/* One more carrier of the session, greeted at both ends. */
+void add_carrier(struct session_pair *s, struct tt_carrier *c, struct tt_carrier *far);
+
+/* All that waits for the session's two carriers, in both directions, until nothing is left. */
+void carry_two(struct session_pair *s, struct tt_carrier *c, struct tt_carrier *far);
+
+/* Time passes at the client; what is due there is done when it is due, and nothing is carried. */
+void client_waits(struct session_world *w, uint64_t us);
 
 /* The connection ends at the client, which dials again; the server has not heard of it yet. */
 void redial(struct session_pair *s, struct tt_carrier *c);
