@@ -433,6 +433,19 @@ void carry_two(struct session_pair *s, struct tt_carrier *c, struct tt_carrier *
     } while (c->taken_packets + far->taken_packets != before);
 }
 
+void open_two(struct two_carriers *t, const struct session_setup *setup)
+{
+    struct session_setup usual = native_setup();
+    usual.client.carriers = 2;
+    open_pair_with(&t->pair, setup ? setup : &usual);
+    add_carrier(&t->pair, &t->client, &t->server);
+}
+
+void carry_both(struct two_carriers *t)
+{
+    carry_two(&t->pair, &t->client, &t->server);
+}
+
 void client_waits(struct session_world *w, uint64_t us)
 {
     const uint64_t until_us = w->now_us + us;

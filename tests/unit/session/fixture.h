@@ -145,6 +145,16 @@ void add_carrier(struct session_pair *s, struct tt_carrier *c, struct tt_carrier
 /* All that waits for the session's two carriers, in both directions, until nothing is left. */
 void carry_two(struct session_pair *s, struct tt_carrier *c, struct tt_carrier *far);
 
+/* A native session with two carriers in use: of `pair`, and `client` with `server`. */
+struct two_carriers {
+    struct session_pair pair;
+    struct tt_carrier client, server;
+};
+
+/* setup: NULL for the native one, with two carriers wanted. */
+void open_two(struct two_carriers *t, const struct session_setup *setup);
+void carry_both(struct two_carriers *t);
+
 /* Time passes at the client; what is due there is done when it is due, and nothing is carried. */
 void client_waits(struct session_world *w, uint64_t us);
 
