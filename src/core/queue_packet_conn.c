@@ -293,7 +293,9 @@ static uint16_t answer_to(const struct tt_server_session *s, const struct tt_con
     return s || hello->hello.flags & TT_HELLO_RESUMED ? TT_HELLO_UNKNOWN : 0;
 }
 
-/* On a carrier without a session only HELLO says something, and it begins none. */
+/* On a carrier without a session only HELLO says something, and begins none (R-5), and the LIMIT
+ * that stands behind it.
+ */
 static int greet(struct tt_queue_packet_conn *q, uint64_t now_us, struct tt_carrier *c,
                  struct tt_span packet)
 {
@@ -304,6 +306,8 @@ static int greet(struct tt_queue_packet_conn *q, uint64_t now_us, struct tt_carr
     q->stats.control_unbound++;
     if (err)
         return err == TT_E_AGAIN ? TT_OK : err;
+    if (said.type == TT_CONTROL_LIMIT && c->native)
+        tt_native_limit(c, &said);
     if (said.type != TT_CONTROL_HELLO || c->native)
         return TT_OK;
     const uint16_t answer = answer_to(s, &said);

@@ -205,6 +205,8 @@ static void set_up_carrier(struct tt_endpoint *e, uint64_t now_us, struct tt_car
         c->peer_max_packet = was.peer_max_packet;
         c->peer_no_drops = was.peer_no_drops;
         c->peer_resets = was.peer_resets;
+        c->peer_max_bytes = was.peer_max_bytes;
+        c->peer_until_us = was.peer_until_us;
         c->due = was.due;
         c->hellos = was.hellos;
     }

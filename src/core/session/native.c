@@ -207,13 +207,12 @@ static void take_state(struct tt_endpoint *e, struct tt_carrier *c, const struct
     tt_carriers_review(e);
 }
 
-static void take_limit(struct tt_endpoint *e, struct tt_carrier *c, const struct tt_control *limit)
+void tt_native_limit(struct tt_carrier *c, const struct tt_control *limit)
 {
     c->peer_max_bytes = limit->limit.bytes;
     c->peer_until_us = limit->limit.seconds
                            ? tt_deadline_after(c->opened_us, limit->limit.seconds * TT_SECOND)
                            : TT_NEVER;
-    tt_carriers_review(e);
 }
 
 static void take_close(struct tt_endpoint *e, struct tt_carrier *c)
@@ -245,7 +244,8 @@ static void take(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_us,
         take_state(e, c, said);
         break;
     case TT_CONTROL_LIMIT:
-        take_limit(e, c, said);
+        tt_native_limit(c, said);
+        tt_carriers_review(e);
         break;
     }
 }

@@ -18,6 +18,9 @@ void tt_native_begin(struct tt_endpoint *e, struct tt_carrier *c);
 int tt_native_greet(struct tt_carrier *c, const struct tt_control *hello, uint16_t answer_flags,
                     uint32_t mtu);
 
+/* LIMIT came on c, which was greeted; it may have no session yet. */
+void tt_native_limit(struct tt_carrier *c, const struct tt_control *limit);
+
 /* c, greeted before, has joined e: what is known of it now holds. */
 void tt_native_joined(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_us);
 

@@ -909,6 +909,21 @@ static void test_a_spare_carrier_is_fed_nothing_until_it_is_the_last(void **stat
 static const struct tt_carrier_limits limited = {
     .ordered = true, .max_packet = 65535, .max_bytes_down = 20000, .max_age_us = 7 * TT_SECOND - 1};
 
+/* The limit is the client's, the server has none of its own. */
+static void open_limited(struct session_pair *s)
+{
+    struct session_setup setup = native_setup();
+    setup.limits = &limited;
+    session_world_open(&s->world, &setup);
+    client_opens(&s->world, &s->client);
+    s->world.limits = &wide_limits;
+    server_attaches(&s->world, &s->server);
+    s->stream = client_stream(&s->world, 10);
+    carry_all(&s->world, &s->client, &s->server);
+    s->far = &accept_session(&s->world)->endpoint;
+    assert_int_equal(tt_smux_accept(&s->far->smux, &s->far_stream), TT_OK);
+}
+
 static void test_the_limit_stands_behind_hello(void **state)
 {
     (void)state;
@@ -920,6 +935,31 @@ static void test_the_limit_stands_behind_hello(void **state)
     client_opens(&w, &c);
     assert_string_equal(words_up(&w, &c, NULL), "hello 0 max 65535 flags 1, limit 20000 bytes 7 s");
     session_world_close(&w);
+}
+
+static void test_a_server_sends_no_more_than_the_limit_and_says_so(void **state)
+{
+    (void)state;
+    struct session_pair s;
+    open_limited(&s);
+    assert_int_equal(s.server.peer_max_bytes, 20000);
+    write_bytes(s.far_stream, 100000);
+    const char *said = words_down(&s.world, &s.server, &s.client);
+    assert_non_null(strstr(said, "state 3 of 0"));
+    assert_true(s.server.spent);
+    assert_in_range(s.server.taken_bytes, 20000 - 1400 - 256 - 1400, 20000);
+    session_world_close(&s.world);
+}
+
+static void test_the_last_limit_counts(void **state)
+{
+    (void)state;
+    struct session_pair s;
+    open_limited(&s);
+    server_hears(&s.world, &s.server, (struct tt_control){.type = TT_CONTROL_LIMIT});
+    assert_int_equal(s.server.peer_max_bytes, 0);
+    assert_int_equal(s.server.peer_until_us, TT_NEVER);
+    session_world_close(&s.world);
 }
 
 /* --- the option to be a legacy end --- */
@@ -1071,6 +1111,8 @@ int main(void)
         cmocka_unit_test(test_the_only_carrier_is_not_drained),
         cmocka_unit_test(test_a_spare_carrier_is_fed_nothing_until_it_is_the_last),
         cmocka_unit_test(test_the_limit_stands_behind_hello),
+        cmocka_unit_test(test_a_server_sends_no_more_than_the_limit_and_says_so),
+        cmocka_unit_test(test_the_last_limit_counts),
         cmocka_unit_test(test_a_legacy_end_sends_no_control_packet_and_understands_none),
         cmocka_unit_test(test_every_refused_allocation_of_two_carriers_is_survived),
     };
