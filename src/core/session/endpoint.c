@@ -569,8 +569,6 @@ static void take_frames(struct tt_endpoint *e, uint64_t now_us, struct tt_carrie
 static int next_segments(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
                          struct tt_gather *g, uint32_t *len)
 {
-    if (tt_carriers_too_old(c, now_us))
-        tt_carriers_spent(e, c);
     const bool data = c->path.max_flying_bytes > 0;
     const uint32_t most = tt_carriers_max_packet(e, c, data);
 
@@ -590,6 +588,8 @@ int tt_endpoint_next_packet(struct tt_endpoint *e, uint64_t now_us, struct tt_ca
         return e->error;
     if (c->role != TT_CARRIER_ACTIVE || c->doomed)
         return TT_E_AGAIN;
+    if (tt_carriers_too_old(c, now_us))
+        tt_carriers_spent(e, c);
     int err = tt_native_next_packet(e, c, now_us, g, len);
     if (err == TT_E_AGAIN)
         err = next_segments(e, now_us, c, g, len);

@@ -951,6 +951,22 @@ static void test_a_server_sends_no_more_than_the_limit_and_says_so(void **state)
     session_world_close(&s.world);
 }
 
+static void test_a_server_sends_no_longer_than_the_limit(void **state)
+{
+    (void)state;
+    struct session_pair s;
+    open_limited(&s);
+    s.world.now_us += 7 * TT_SECOND - 1;
+    write_bytes(s.far_stream, 10);
+    assert_string_equal(words_down(&s.world, &s.server, NULL), "data");
+    s.world.now_us += 1;
+    write_bytes(s.far_stream, 10);
+    const char *said = words_down(&s.world, &s.server, NULL);
+    assert_non_null(strstr(said, "state 3 of 0"));
+    assert_null(strstr(said, "data"));
+    session_world_close(&s.world);
+}
+
 static void test_the_last_limit_counts(void **state)
 {
     (void)state;
@@ -1112,6 +1128,7 @@ int main(void)
         cmocka_unit_test(test_a_spare_carrier_is_fed_nothing_until_it_is_the_last),
         cmocka_unit_test(test_the_limit_stands_behind_hello),
         cmocka_unit_test(test_a_server_sends_no_more_than_the_limit_and_says_so),
+        cmocka_unit_test(test_a_server_sends_no_longer_than_the_limit),
         cmocka_unit_test(test_the_last_limit_counts),
         cmocka_unit_test(test_a_legacy_end_sends_no_control_packet_and_understands_none),
         cmocka_unit_test(test_every_refused_allocation_of_two_carriers_is_survived),
