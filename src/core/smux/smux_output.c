@@ -259,9 +259,5 @@ void tt_smux_acked(struct tt_smux *m, uint64_t offset)
         tt_list_remove(n);
         tt_smux_stream_acked(s);
     }
-    /* Nothing is under way: an idle session holds no slab. */
-    if (offset == m->sent_offset) {
-        tt_slab_unref(m->shared);
-        m->shared = NULL;
-    }
+    tt_smux_release_shared(m);
 }

@@ -234,6 +234,7 @@ void tt_smux_stream_peer_ended(struct tt_smux_stream *s)
 void tt_smux_stream_drop_unsent(struct tt_smux_stream *s)
 {
     drop_unsent(s);
+    tt_smux_release_shared(s->m);
     tt_smux_stream_update_sending(s);
 }
 
@@ -259,8 +260,8 @@ void tt_smux_stream_rst_sent(struct tt_smux_stream *s)
 void tt_smux_stream_reset_by_peer(struct tt_smux_stream *s, uint32_t code)
 {
     if (s->closed && s->due & TT_SMUX_DUE_RST)
-        return; /* both at once: ours is under way */
-    s->reset = true;
+        return;                  /* both at once: ours is under way */
+    s->reset = s->broken = true; /* also what is still written in place */
     s->reset_code = code;
     tt_smux_stream_drop_unsent(s);
     end_both_ways(s);

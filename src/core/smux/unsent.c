@@ -41,6 +41,14 @@ void tt_smux_unsent_clear(struct tt_smux *m, struct tt_smux_unsent *u)
     u->bytes = 0;
 }
 
+void tt_smux_release_shared(struct tt_smux *m)
+{
+    if (m->acked_offset != m->sent_offset)
+        return;
+    tt_slab_unref(m->shared);
+    m->shared = NULL;
+}
+
 struct tt_slab *tt_smux_shared_slab(struct tt_smux *m, uint32_t len)
 {
     if (m->shared && tt_slab_room(m->shared) >= len)

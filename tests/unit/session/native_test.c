@@ -46,8 +46,8 @@ static void test_hello_is_the_first_packet_on_every_carrier(void **state)
     client_opens(&w, &c);
     server_attaches(&w, &far);
     client_stream(&w, 10);
-    assert_string_equal(words_up(&w, &c, &far), "hello 0 max 65535 flags 1, data");
-    assert_string_equal(words_down(&w, &far, &c), "hello 0 max 65535 flags 1, data");
+    assert_string_equal(words_up(&w, &c, &far), "hello 0 max 65535 flags 17, data");
+    assert_string_equal(words_down(&w, &far, &c), "hello 0 max 65535 flags 17, data");
     assert_true(w.client.native && c.native && far.native);
     session_world_close(&w);
 }
@@ -60,8 +60,8 @@ static void test_later_carriers_say_that_the_session_exists(void **state)
     open_native_pair(&s);
     client_opens(&s.world, &c);
     server_attaches(&s.world, &far);
-    assert_string_equal(words_up(&s.world, &c, &far), "hello 1 max 65535 flags 5");
-    assert_string_equal(words_down(&s.world, &far, &c), "hello 1 max 65535 flags 1");
+    assert_string_equal(words_up(&s.world, &c, &far), "hello 1 max 65535 flags 21");
+    assert_string_equal(words_down(&s.world, &far, &c), "hello 1 max 65535 flags 17");
     assert_true(c.proven && far.proven);
     session_world_close(&s.world);
 }
@@ -78,7 +78,7 @@ static void test_a_hello_without_a_session_is_answered_and_begins_none(void **st
     words_up(&w, &c, &far);
     assert_int_equal(w.server.sessions, 0);
     assert_true(tt_queue_packet_conn_wants_send(&far));
-    assert_string_equal(words_down(&w, &far, &c), "hello 0 max 65535 flags 1");
+    assert_string_equal(words_down(&w, &far, &c), "hello 0 max 65535 flags 17");
     assert_false(tt_queue_packet_conn_wants_send(&far));
     tt_queue_packet_conn_detach(&w.server, w.now_us, &far);
     session_world_close(&w);
@@ -215,7 +215,7 @@ static void test_a_second_hello_is_answered_on_datagrams_only(void **state)
         open_pair_with(&s, &setup);
         server_hears(&s.world, &s.server, hello(0, 1400, 0));
         assert_string_equal(words_down(&s.world, &s.server, &s.client),
-                            limits[i]->ordered ? "" : "hello 0 max 1400 flags 0");
+                            limits[i]->ordered ? "" : "hello 0 max 1400 flags 16");
         client_hears(&s.world, &s.client, hello(0, 1400, 0)); /* no ping-pong of them */
         assert_string_equal(words_up(&s.world, &s.client, NULL), "");
         session_world_close(&s.world);
@@ -232,7 +232,7 @@ static void test_a_hello_that_may_be_lost_is_sent_3_times(void **state)
     session_world_open(&w, &setup);
     client_opens(&w, &c);
     for (unsigned i = 0; i < 3; i++) {
-        assert_string_equal(words_up(&w, &c, NULL), "hello 0 max 1400 flags 0");
+        assert_string_equal(words_up(&w, &c, NULL), "hello 0 max 1400 flags 16");
         client_waits(&w, 500 * TT_MS - 1);
         assert_string_equal(words_up(&w, &c, NULL), "");
         client_waits(&w, 1);
@@ -426,10 +426,10 @@ static void test_a_session_that_the_server_does_not_know_is_lost(void **state)
     write_bytes(s.stream, 10);
     server_attaches(&s.world, &far);
     assert_string_equal(words_up(&s.world, &c, &far),
-                        "hello 1 max 65535 flags 5, state 4 of 0, data");
+                        "hello 1 max 65535 flags 21, state 4 of 0, data");
     assert_int_equal(s.world.server.sessions, 0); /* what follows is dropped */
     assert_int_equal(s.world.server.stats.unknown, 1);
-    assert_string_equal(words_down(&s.world, &far, &c), "hello 1 max 65535 flags 9");
+    assert_string_equal(words_down(&s.world, &far, &c), "hello 1 max 65535 flags 25");
     assert_false(c.proven);
     assert_int_equal(s.world.client.error, TT_E_LOST);
     session_world_close(&s.world);
@@ -576,7 +576,7 @@ static void test_a_server_keeps_but_the_id_of_a_session_that_is_over(void **stat
     /* Whoever comes with its ID is told, whether it says that the session exists or not. */
     server_attaches(&s.world, &far);
     server_hears(&s.world, &far, hello(3, 65535, 0));
-    assert_string_equal(words_down(&s.world, &far, NULL), "hello 3 max 65535 flags 9");
+    assert_string_equal(words_down(&s.world, &far, NULL), "hello 3 max 65535 flags 25");
     s.world.now_us += 60 * TT_SECOND;
     tt_queue_packet_conn_handle_timeout(&s.world.server, s.world.now_us);
     assert_int_equal(s.world.server.sessions, 0);
@@ -764,7 +764,7 @@ static void test_at_the_server_a_carrier_counts_from_its_own_hello_on(void **sta
     assert_int_equal(s.server.role, TT_CARRIER_ACTIVE); /* nothing was replaced */
     words_up(&s.world, &c, &far);
     assert_true(far.proven);
-    assert_string_equal(words_down(&s.world, &far, &c), "hello 1 max 65535 flags 1, data");
+    assert_string_equal(words_down(&s.world, &far, &c), "hello 1 max 65535 flags 17, data");
     session_world_close(&s.world);
 }
 
@@ -799,13 +799,13 @@ static void test_a_new_carrier_names_those_that_died(void **state)
     client_opens(w, &c);
     server_attaches(w, &far);
     assert_string_equal(words_up(w, &c, &far),
-                        "hello 2 max 65535 flags 5, state 4 of 1, state 4 of 0, data");
+                        "hello 2 max 65535 flags 21, state 4 of 1, state 4 of 0, data");
     assert_true(t.server.doomed && t.pair.server.doomed);
     assert_false(far.doomed);
     words_down(w, &far, &c);
     /* They are known now: the next does not name them again. */
     client_opens(w, &t.client);
-    assert_string_equal(words_up(w, &t.client, NULL), "hello 3 max 65535 flags 5");
+    assert_string_equal(words_up(w, &t.client, NULL), "hello 3 max 65535 flags 21");
     session_world_close(w);
 }
 
@@ -823,7 +823,7 @@ static void test_no_more_than_8_are_named(void **state)
     }
     client_opens(&s.world, &c);
     assert_string_equal(words_up(&s.world, &c, NULL),
-                        "hello 12 max 65535 flags 5, state 4 of 4, state 4 of 5, state 4 of 6, "
+                        "hello 12 max 65535 flags 21, state 4 of 4, state 4 of 5, state 4 of 6, "
                         "state 4 of 7, state 4 of 8, state 4 of 9, state 4 of 10, state 4 of 11, "
                         "data");
     session_world_close(&s.world);
@@ -933,7 +933,8 @@ static void test_the_limit_stands_behind_hello(void **state)
     setup.limits = &limited;
     session_world_open(&w, &setup);
     client_opens(&w, &c);
-    assert_string_equal(words_up(&w, &c, NULL), "hello 0 max 65535 flags 1, limit 20000 bytes 7 s");
+    assert_string_equal(words_up(&w, &c, NULL),
+                        "hello 0 max 65535 flags 17, limit 20000 bytes 7 s");
     session_world_close(&w);
 }
 
