@@ -145,7 +145,7 @@ static void take_id(struct tt_conn *c, struct tt_span *in, uint64_t now_us)
 
 static bool lies_in(const struct tt_slab *slab, struct tt_span span)
 {
-    return span.ptr >= slab->data && span.ptr < slab->data + slab->capacity;
+    return slab && span.ptr >= slab->data && span.ptr < slab->data + slab->capacity;
 }
 
 /* 0, or why the connection must end. */
@@ -185,22 +185,23 @@ static struct tt_slab *read_slab(struct tt_loop *w)
 static int read_once(struct tt_conn *c, uint64_t now_us)
 {
     struct tt_slab *slab = read_slab(c->worker);
+    uint8_t *const buf = slab ? slab->data : c->worker->spare_read;
+    const size_t cap = slab ? slab->capacity : sizeof c->worker->spare_read;
     size_t len;
-    if (!slab)
-        return TT_E_NOMEM;
-    int err = tt_tcp_read(c->fd, slab->data, slab->capacity, &len);
+    int err = tt_tcp_read(c->fd, buf, cap, &len);
     if (err == -EAGAIN)
         return TT_E_AGAIN;
     if (err)
         return os_failure(c, err);
     if (len == 0)
         return c->id_wanted || tt_decap_end(&c->decap) ? TT_E_TRUNCATED : TT_E_END;
-    slab->transient = len < WORTH_KEEPING_BYTES;
+    if (slab)
+        slab->transient = len < WORTH_KEEPING_BYTES;
     c->heard_us = now_us;
-    err = take_packets(c, tt_span_of(slab->data, len), slab, now_us);
+    err = take_packets(c, tt_span_of(buf, len), slab, now_us);
     if (err)
         return err;
-    return len < slab->capacity ? TT_E_AGAIN : TT_OK;
+    return len < cap ? TT_E_AGAIN : TT_OK;
 }
 
 static void read_all(struct tt_conn *c, uint64_t now_us)

@@ -62,6 +62,7 @@ struct tt_loop { /* the public name of a worker */
     const struct tt_alloc *alloc;
     struct tt_slab_pool slabs;
     struct tt_gather *spare_gather; /* or NULL */
+    uint8_t spare_read[16384];      /* to read into when the pool has no slab: acks free some */
     struct tt_heap timers;          /* of struct tt_timer */
     struct tt_list chores;          /* of struct tt_chore: marked in this turn */
     struct tt_list loop_chores; /* those that only the loop's own thread may do (libuv handles) */

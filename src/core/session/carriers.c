@@ -153,11 +153,19 @@ static bool may_be_fed(const struct tt_endpoint *e, const struct tt_carrier *c)
            has_budget(e, c);
 }
 
+/* At a server, one whose HELLO has not come though the client is known to send it (R-19): it was
+ * overtaken by data, lost, or the carrier has died since.
+ */
+static bool is_stranger(const struct tt_endpoint *e, const struct tt_carrier *c)
+{
+    return !e->config.client && e->native && !c->native;
+}
+
 static enum tt_carrier_rank rank_of(const struct tt_endpoint *e, const struct tt_carrier *c)
 {
     if (!may_be_fed(e, c))
         return TT_RANK_NONE;
-    if (!c->proven)
+    if (!c->proven || is_stranger(e, c))
         return TT_RANK_UNPROVEN;
     if (c->live.suspect || c->peer_drains)
         return TT_RANK_LAST;
@@ -222,7 +230,8 @@ static void move_off_suspects(struct tt_endpoint *e)
     TT_LIST_FOR_EACH(node, &e->carriers)
     {
         struct tt_carrier *c = TT_CONTAINER_OF(node, struct tt_carrier, node);
-        if (c->role != TT_CARRIER_ACTIVE || !c->live.suspect || c->live.moved)
+        if (c->role != TT_CARRIER_ACTIVE || c->live.moved ||
+            !(c->live.suspect || is_stranger(e, c)))
             continue;
         if (e->best_rank > TT_RANK_STANDBY && c->rank != TT_RANK_NONE)
             continue;

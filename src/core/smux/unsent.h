@@ -71,9 +71,9 @@ struct tt_slab *tt_smux_unsent_take(struct tt_smux *m, struct tt_smux_unsent *u,
 /* Room for len bytes (at most 256) in the session's shared small slab, at m->shared->data +
  * m->shared->used; NULL: no memory.
  */
+struct tt_slab *tt_smux_shared_slab(struct tt_smux *m, uint32_t len);
+
 /* Lets go of that slab when nothing is under way: an idle session holds none. */
 void tt_smux_release_shared(struct tt_smux *m);
-
-struct tt_slab *tt_smux_shared_slab(struct tt_smux *m, uint32_t len);
 
 #endif
