@@ -106,7 +106,9 @@ static void take(struct sim *sim, struct sim_plug *p, struct tt_span packet, str
 {
     struct sim_client *c = p->link->client;
     int err = tt_endpoint_receive(&c->endpoint, sim->now_us, &p->carrier, packet, slab);
-    sim_require(sim, err == TT_OK || (is_end(err) && c->may_be_closed),
+    sim_require(sim,
+                err == TT_OK || (is_end(err) && c->may_be_closed) ||
+                    (err == TT_E_LOST && sim->profile.may_be_lost),
                 "the client's session ended while receiving");
 }
 
@@ -193,11 +195,14 @@ void sim_client_turn(struct sim *sim, struct sim_client *c)
         return;
     dial_if_due(sim, c);
     receive(sim, c);
-    if (is_end(c->endpoint.error)) {
+    if (is_end(c->endpoint.error) && c->may_be_closed) {
         end_session(sim, c, "the server closed the session");
         return;
     }
-    handle_timeout(sim, c);
+    if (c->endpoint.error)
+        lose_session(sim, c);
+    else
+        handle_timeout(sim, c);
     if (!c->running)
         return;
     close_doomed(sim, c);

@@ -116,7 +116,8 @@ static void accept_sessions(struct sim *sim)
     struct tt_server_session *s;
     while (tt_queue_packet_conn_accept(&sim->server.conn, &s) == TT_OK) {
         struct sim_client *c = client_of(sim, &s->endpoint.config.id);
-        sim_require(sim, c->session == NULL, "a second session for one client");
+        sim_require(sim, c->session == NULL || c->session->endpoint.error == TT_E_LOST,
+                    "a second session for one client");
         c->session = s;
         s->user = c;
         sim_note(sim, "accepted", c->number, 0);
@@ -137,12 +138,14 @@ static void lose_session(struct sim *sim, struct tt_server_session *s)
 {
     struct sim_client *c = s->user;
     sim_require(sim,
-                (s->endpoint.error == TT_E_TIMEOUT && sim->profile.may_be_lost) ||
+                ((s->endpoint.error == TT_E_TIMEOUT || s->endpoint.error == TT_E_LOST) &&
+                 sim->profile.may_be_lost) ||
                     (s->endpoint.error == TT_E_CLOSED && c->closing),
                 "a session ended at the server");
     sim_note(sim, "server lost", c->number, 0);
-    sim->lost_at_server += s->endpoint.error == TT_E_TIMEOUT;
-    c->session = NULL;
+    sim->lost_at_server += s->endpoint.error != TT_E_CLOSED;
+    if (c->session == s) /* else its client has begun another one */
+        c->session = NULL;
     tt_queue_packet_conn_close(&sim->server.conn, sim->now_us, s);
 }
 

@@ -38,7 +38,7 @@ static struct sim_talk *add_talk(struct sim *sim, uint64_t up_bytes, uint64_t do
     t->client.plan.bytes = up_bytes;
     t->server.plan.bytes = down_bytes;
     for (unsigned i = 0; i < 2; i++) {
-        if (takes_us == 0 || plans[i]->bytes == 0)
+        if (takes_us == 0 || plans[i]->bytes < 2000)
             continue;
         plans[i]->most_a_write = 2000; /* 1000 on average */
         plans[i]->write_pause_us = takes_us * 1000 / plans[i]->bytes;

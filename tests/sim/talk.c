@@ -336,9 +336,20 @@ bool sim_talk_turn(struct sim *sim, const struct sim_side *side)
     return touched;
 }
 
+/* Reading may have let more come up: a real application is told of that at once. */
+static bool is_told_more(const struct sim_client *c, bool is_server)
+{
+    const struct tt_smux *m = &c->endpoint.smux;
+    if (is_server && !c->session)
+        return false;
+    if (is_server)
+        m = &c->session->endpoint.smux;
+    return m->accept_waiting > 0 || !tt_list_empty(&m->events);
+}
+
 uint64_t sim_talk_next_us(const struct sim_client *c, bool is_server)
 {
-    uint64_t next_us = TT_NEVER;
+    uint64_t next_us = is_told_more(c, is_server) ? 0 : TT_NEVER;
     for (unsigned i = 0; i < c->talk_count; i++) {
         const struct sim_talk *talk = &c->talks[i];
         const struct sim_speaker *me = is_server ? &talk->server : &talk->client;
