@@ -484,9 +484,14 @@ static bool is_drained(const struct tt_carrier *c)
     return c->native ? c->we_drain && c->peer_drains : c->proven && c->spent;
 }
 
+bool tt_carriers_is_drained(const struct tt_endpoint *e, const struct tt_carrier *c)
+{
+    return e->config.client && !c->doomed && is_drained(c);
+}
+
 void tt_carriers_drained(struct tt_endpoint *e, struct tt_carrier *c)
 {
-    if (!e->config.client || c->doomed || !is_drained(c))
+    if (!tt_carriers_is_drained(e, c))
         return;
     c->we_drain = true;
     tt_carriers_doom(e, c);

@@ -62,6 +62,7 @@ void tt_carriers_handle_timeout(struct tt_endpoint *e, struct tt_carrier *c, uin
 uint32_t tt_carriers_max_packet(const struct tt_endpoint *e, const struct tt_carrier *c, bool data);
 
 /* Nothing more is to be sent on a draining carrier: it is over once both ends have said so. */
+bool tt_carriers_is_drained(const struct tt_endpoint *e, const struct tt_carrier *c);
 void tt_carriers_drained(struct tt_endpoint *e, struct tt_carrier *c);
 
 #endif

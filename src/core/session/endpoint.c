@@ -611,6 +611,8 @@ bool tt_endpoint_wants_send(const struct tt_endpoint *e, const struct tt_carrier
         return false;
     if (tt_native_wants_send(e, c))
         return true;
+    if (tt_carriers_is_drained(e, c))
+        return true; /* tt_endpoint_next_packet finds its end */
     if (tt_carriers_max_packet(e, c, c->path.max_flying_bytes > 0) == 0)
         return false;
     return tt_kcp_wants_send(&e->kcp, &c->path) ||
