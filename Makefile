@@ -7,7 +7,7 @@ FUZZ_SECONDS ?= 30
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
 .PHONY: build demo check check-asan check-tsan check-valgrind check-long check-portable \
-        sim fuzz bench format install uninstall clean help
+        sim sim-mutants sim-coverage fuzz bench format install uninstall clean help
 
 build: ## build everything into build/ (the default)
 	@scripts/build build
@@ -39,6 +39,14 @@ check-portable: ## the core with -m32, with musl and on a big-endian machine
 sim: ## simulate seeded hostile networks: 1 to SEEDS=10000, or SEEDS=FIRST-LAST
 	@scripts/build build
 	@build/tests/sim/sim '$(or $(TT_SEED),$(if $(findstring -,$(SEEDS)),$(SEEDS),1-$(SEEDS)))'
+
+sim-mutants: ## plant bugs in the core, and see how the simulation finds each
+	@scripts/bootstrap
+	@scripts/sim-mutants
+
+sim-coverage: ## how much of the core the simulation runs through
+	@scripts/bootstrap
+	@scripts/sim-coverage
 
 fuzz: ## run each fuzz target for FUZZ_SECONDS=30
 	@scripts/fuzz $(FUZZ_SECONDS)
