@@ -199,6 +199,20 @@ static bool has_good(const struct tt_endpoint *e)
     return false;
 }
 
+/* what overtook the packet that begins a session would be thrown away. */
+static void check_one_at_a_time(struct sim *sim, const struct tt_endpoint *e)
+{
+    unsigned count = 0;
+    if (!e->config.client || (e->native && e->kcp.stats.segments_in > 0))
+        return;
+    TT_LIST_FOR_EACH(node, &e->carriers)
+    {
+        count += !TT_CONTAINER_OF(node, struct tt_carrier, node)->doomed;
+    }
+    sim_require(sim, count <= 1 || e->config.tuning.legacy,
+                "a second connection before the server has the session");
+}
+
 /* A suspect carrier is fed nothing while a better one lives. */
 static void check_feeding(struct sim *sim, const struct tt_endpoint *e)
 {
@@ -218,6 +232,7 @@ static void check_feeding(struct sim *sim, const struct tt_endpoint *e)
 /* of several carriers the newest is fed, and no other. */
 static void check_roles(struct sim *sim, const struct tt_endpoint *e)
 {
+    check_one_at_a_time(sim, e);
     if (e->native) {
         check_feeding(sim, e);
         return;

@@ -90,8 +90,9 @@ static void dial_if_due(struct sim *sim, struct sim_client *c)
 
 void sim_client_redial(struct sim *sim, struct sim_client *c)
 {
+    const struct tt_endpoint *e = &c->endpoint;
     (void)sim;
-    c->redial = c->dialled_us == TT_NEVER;
+    c->redial = c->dialled_us == TT_NEVER && (!e->native || e->kcp.stats.segments_in > 0); /* */
 }
 
 /* --- a turn --- */

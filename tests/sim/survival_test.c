@@ -162,6 +162,7 @@ static void test_a_narrow_way_with_a_full_queue_causes_no_redials(void **state)
     add_talk(sim, 1000000, 1000000, 0);
     sim_run_talks(sim, sim->now_us + 3600 * TT_SECOND);
     expect_few_dials(sim, 3);
+    assert_int_equal(sim->clients[0].endpoint.stats.suspicions, 0);
     assert_true(sim->now_us < 80 * TT_SECOND); /* 1 MB at 20 kB/s: 50 s */
     end_story(sim);
 }
@@ -190,6 +191,28 @@ static void test_answers_that_are_two_seconds_late_cause_no_storm(void **state)
     sim_at(sim, sim->now_us + 10 * TT_SECOND, slow_down, RTT_US / 2);
     sim_run_talks(sim, sim->now_us + 3600 * TT_SECOND);
     expect_few_dials(sim, 5u * p.clients);
+    end_story(sim);
+}
+
+static void cut_newest(struct sim *sim, uint64_t arg)
+{
+    struct sim_client *c = &sim->clients[arg];
+    if (c->link)
+        sim_link_cut(sim, c->link, (struct sim_cut){.server_learns_us = TT_MS});
+}
+
+/* somebody lets each connection be made, and ends it before a word gets through. */
+static void test_connections_that_are_of_no_use_cause_no_storm(void **state)
+{
+    (void)state;
+    const struct sim_profile p = usual(RTT_US);
+    struct sim *sim = new_sim(&p);
+    add_talk(sim, 1000, 1000, 0);
+    for (unsigned i = 0; i < 200; i++)
+        sim_at(sim, sim->now_us + i * 50 * TT_MS, cut_newest, 0);
+    sim_run_until(sim, sim->now_us + 10 * TT_SECOND);
+    expect_few_dials(sim, 15);
+    sim_run_talks(sim, sim->now_us + 60 * TT_SECOND);
     end_story(sim);
 }
 
@@ -322,6 +345,7 @@ static void test_10_mb_arrive_though_each_connection_freezes_after_a_few_kb(void
         struct sim *sim = new_sim(&p);
         add_talk(sim, 10000000, 10000000, 0);
         sim_run_talks(sim, sim->now_us + 36000 * TT_SECOND);
+        assert_true(sim->clients[0].endpoint.budget.learned > 0);
         end_story(sim);
     }
 }
@@ -335,6 +359,7 @@ int main(void)
         cmocka_unit_test(test_two_seconds_of_round_trip_with_jitter_cause_no_redials),
         cmocka_unit_test(test_a_narrow_way_with_a_full_queue_causes_no_redials),
         cmocka_unit_test(test_answers_that_are_two_seconds_late_cause_no_storm),
+        cmocka_unit_test(test_connections_that_are_of_no_use_cause_no_storm),
         cmocka_unit_test(test_a_session_resumes_when_its_path_comes_back),
         cmocka_unit_test(test_a_change_of_carriers_shows_no_gap),
         cmocka_unit_test(test_several_carriers_are_faster_than_one),
