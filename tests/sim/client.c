@@ -92,7 +92,8 @@ void sim_client_redial(struct sim *sim, struct sim_client *c)
 {
     const struct tt_endpoint *e = &c->endpoint;
     (void)sim;
-    c->redial = c->dialled_us == TT_NEVER && (!e->native || e->kcp.stats.segments_in > 0); /* */
+    c->redial = c->dialled_us == TT_NEVER &&
+                (e->config.tuning.legacy || e->kcp.stats.segments_in > 0); /* */
 }
 
 /* --- a turn --- */
