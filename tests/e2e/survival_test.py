@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Sessions over connections that end, freeze and haunt: python3 tests/e2e/survival_long.py BUILD_DIR [WORD]...
+"""Sessions over connections that end, freeze and haunt: python3 tests/e2e/survival_test.py BUILD_DIR [WORD]...
 
 Real programs, a real proxy (lilbastard), default options where none is named. What is asserted: every
 byte came back, one session did it, and so many connections. The longest silence is printed, never asserted.
