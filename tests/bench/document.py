@@ -6,7 +6,7 @@ import textwrap
 from statistics import median
 
 import report
-from pairs import OURS, PLAIN, TUNED
+from pairs import LEGACY, OURS, PLAIN, TUNED
 
 INTRODUCTION = """\
 # Benchmarks
@@ -16,8 +16,9 @@ Written by `make bench`; run it to see what your machine says. Nothing in here i
 - **plain TCP**: sockets, blocking calls, 64 KiB buffers (`tests/bench/peer --kind plain`).
   **iperf3** is the same by a program that others know.
 - **turbotunnel**: the C pair through the blocking calls of the library, all settings at their
-  defaults, wire compatible with the Go pairs: packets of 1400 bytes (`tests/bench/peer`).
-  **callbacks**: through the callback API, one thread.
+  defaults (`tests/bench/peer`). **callbacks**: through the callback API, one thread. **legacy**: as
+  if the peer were a Go program, that is packets of 1400 bytes and no control packets (`--legacy`);
+  the targets against the Go pair are measured with it.
 - **Go, tuned**: kcp-go and smux as an expert would set them: nodelay 1,10,2,1; windows of 4096; MTU
   1500; stream mode; smux 2 with frames of 65535, 4 MiB for a stream, 32 MiB for a session; queues of
   8192; packets joined into one TCP write; 64 KiB buffers; GOGC=400 (`tests/interop/go -tuned`).
@@ -33,9 +34,9 @@ system time of both ends. MB and GB are powers of ten.
 def throughput_targets(results):
     if "down" not in results:
         return
-    speed = report.ratio(results["down"], OURS, TUNED, "mb_per_s")
-    cpu = report.ratio(results["down"], OURS, TUNED, "cpu_s_per_gb")
-    yield ("download, against the tuned Go pair", "at least 2x", report.times(speed), speed >= 2)
+    speed = report.ratio(results["down"], LEGACY, TUNED, "mb_per_s")
+    cpu = report.ratio(results["down"], LEGACY, TUNED, "cpu_s_per_gb")
+    yield ("download in packets of 1400, against the tuned Go pair", "at least 2x", report.times(speed), speed >= 2)
     yield ("its CPU per GB, against the same", "at most 0.5x", report.times(cpu), cpu <= 0.5)
 
 

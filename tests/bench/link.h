@@ -51,6 +51,7 @@ struct tt_bench_kind {
 
 extern const struct tt_bench_kind tt_bench_plain;
 extern const struct tt_bench_kind tt_bench_turbotunnel;
+extern const struct tt_bench_kind tt_bench_turbotunnel_legacy; /* no control packets, 1400 bytes */
 
 /* Reads exactly len bytes. False: the stream ended before, or failed. */
 bool tt_bench_read_all(struct tt_bench_stream *stream, void *buf, size_t len);

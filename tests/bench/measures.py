@@ -12,7 +12,7 @@ import time
 
 import children
 from children import Child, Server
-from pairs import CALLBACK, DEFAULTS, GB, IPERF, OURS, PLAIN, TUNED
+from pairs import CALLBACK, DEFAULTS, GB, IPERF, LEGACY, OURS, PLAIN, TUNED
 
 MB = 1_000_000
 
@@ -98,19 +98,19 @@ def transfers(bench, what, mode, streams, names):
 
 
 def down(bench):
-    return transfers(bench, "download", "source", 1, (PLAIN, IPERF, OURS, TUNED, DEFAULTS))
+    return transfers(bench, "download", "source", 1, (PLAIN, IPERF, OURS, LEGACY, TUNED, DEFAULTS))
 
 
 def up(bench):
-    return transfers(bench, "upload", "sink", 1, (PLAIN, IPERF, OURS, TUNED, DEFAULTS))
+    return transfers(bench, "upload", "sink", 1, (PLAIN, IPERF, OURS, LEGACY, TUNED, DEFAULTS))
 
 
 def echo(bench):
-    return transfers(bench, "echo", "echo", 1, (PLAIN, OURS, TUNED, DEFAULTS))
+    return transfers(bench, "echo", "echo", 1, (PLAIN, OURS, LEGACY, TUNED, DEFAULTS))
 
 
 def streams(bench):
-    return transfers(bench, "eight streams", "source", 8, (PLAIN, OURS, TUNED, DEFAULTS))
+    return transfers(bench, "eight streams", "source", 8, (PLAIN, OURS, LEGACY, TUNED, DEFAULTS))
 
 
 def files(bench):
@@ -128,7 +128,7 @@ def files(bench):
                 "receiver_s_per_gb": server.used_cpu_s() / gb,
                 "cpu_s_per_gb": (client.cpu_s + server.used_cpu_s()) / gb}
 
-    return sized(bench, "example programs", (PLAIN, OURS, TUNED, DEFAULTS), one_transfer)
+    return sized(bench, "example programs", (PLAIN, OURS, LEGACY, TUNED, DEFAULTS), one_transfer)
 
 
 # --- ping-pong --------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 GB = 1_000_000_000
 
 PLAIN, IPERF, OURS, CALLBACK = "plain TCP", "iperf3", "turbotunnel", "turbotunnel, callbacks"
+LEGACY = "turbotunnel, legacy"
 TUNED, DEFAULTS = "Go, tuned", "Go, defaults"
 
 STOP_LIMIT_S = 20
@@ -50,7 +51,9 @@ class PeerPair(Pair):
         super().__init__(name, guess_mb_per_s)
         self.peer = os.path.join(build, "tests/bench/peer")
         self.options = ["--kind", kind, "--api", api]
+        kind, *legacy = kind.split("-")
         self.examples = os.path.join(build, "examples", kind)
+        self.example_options = ["--legacy"] if legacy else []
 
     def server(self, mode, stream_bytes=0):
         return [self.peer, "server", *self.options, "--mode", mode, "127.0.0.1:0"]
@@ -60,10 +63,10 @@ class PeerPair(Pair):
         return [self.peer, "client", *self.options, "--mode", mode, *words, address]
 
     def example_server(self):
-        return [self.examples + "/server", "127.0.0.1:0"]
+        return [self.examples + "/server", *self.example_options, "127.0.0.1:0"]
 
     def example_client(self, address):
-        return [self.examples + "/client", address]
+        return [self.examples + "/client", *self.example_options, address]
 
 
 class GoPair(Pair):
@@ -136,6 +139,7 @@ def all_pairs(build):
         PeerPair(PLAIN, build, "plain", "blocking", 1000),
         IperfPair(IPERF, 1000),
         PeerPair(OURS, build, "turbotunnel", "blocking", 300),
+        PeerPair(LEGACY, build, "turbotunnel-legacy", "blocking", 300),
         PeerPair(CALLBACK, build, "turbotunnel", "callback", 300),
         GoPair(TUNED, go_dir, True, 150),
         GoPair(DEFAULTS, go_dir, False, 0.1),

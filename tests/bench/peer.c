@@ -17,7 +17,8 @@
 static const char usage[] =
     "Usage: peer server [OPTION]... ADDR:PORT\n"
     "       peer client [OPTION]... ADDR:PORT\n"
-    "  --kind plain|turbotunnel  what carries the streams (default turbotunnel)\n"
+    "  --kind plain|turbotunnel|turbotunnel-legacy\n"
+    "                            what carries the streams (default turbotunnel)\n"
     "  --api blocking|callback   by which calls (default blocking); callback is for turbotunnel, "
     "a\n"
     "                            server that echoes and a client that plays ping-pong\n"
@@ -59,10 +60,11 @@ static double parse_number(const char *text, double least, double most)
 
 static const struct tt_bench_kind *parse_kind(const char *name)
 {
-    if (strcmp(name, tt_bench_plain.name) == 0)
-        return &tt_bench_plain;
-    if (strcmp(name, tt_bench_turbotunnel.name) == 0)
-        return &tt_bench_turbotunnel;
+    static const struct tt_bench_kind *const kinds[] = {&tt_bench_plain, &tt_bench_turbotunnel,
+                                                        &tt_bench_turbotunnel_legacy};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(name, kinds[i]->name) == 0)
+            return kinds[i];
     refuse();
 }
 
@@ -107,7 +109,7 @@ static void parse(struct tt_bench_job *job, int argc, char **argv)
         take_option(job, option);
     if (argc - optind != 1 || !tt_bench_handler_for(job->mode))
         refuse();
-    if (job->callbacks && (job->kind == &tt_bench_plain || strcmp(job->mode, "echo") != 0))
+    if (job->callbacks && (job->kind != &tt_bench_turbotunnel || strcmp(job->mode, "echo") != 0))
         refuse();
     job->address = argv[optind];
     if (job->limit_ns && !job->bytes)
