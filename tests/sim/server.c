@@ -210,7 +210,7 @@ static void flush(struct sim *sim)
 
 void sim_server_turn(struct sim *sim)
 {
-    if (!sim->server.running)
+    if (!sim->server.running || sim->server.busy_until_us > sim->now_us)
         return;
     receive(sim);
     handle_timeout(sim);

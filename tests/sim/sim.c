@@ -242,10 +242,15 @@ static uint64_t next_link_us(const struct sim *sim)
 
 static uint64_t next_us(const struct sim *sim)
 {
-    uint64_t next = tt_min_u64(next_event_us(sim), next_link_us(sim));
+    const uint64_t busy_until_us = sim->server.busy_until_us;
+    uint64_t next = next_link_us(sim);
     for (unsigned i = 0; i < sim->profile.clients; i++)
         next = tt_min_u64(next, sim_client_next_us(sim, &sim->clients[i]));
-    return tt_min_u64(next, sim_server_next_us(sim));
+    next = tt_min_u64(next, sim_server_next_us(sim));
+    if (busy_until_us >
+        sim->now_us) /* what is due at the server waits: a look every ms is enough */
+        next = tt_min_u64(next > sim->now_us + TT_MS ? next : sim->now_us + TT_MS, busy_until_us);
+    return tt_min_u64(next, next_event_us(sim));
 }
 
 static void step(struct sim *sim)

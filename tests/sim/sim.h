@@ -244,6 +244,7 @@ void sim_client_redial(struct sim *sim, struct sim_client *c);
 
 struct sim_server {
     bool running;
+    uint64_t busy_until_us; /* the machine does other things: nothing is read or answered */
     struct tt_queue_packet_conn conn;
     struct tt_slab_pool slabs;
 };
