@@ -16,11 +16,15 @@ void sim_plug_open(struct sim *sim, struct sim_plug *p, struct sim_link *link, s
         abort();
     sim_require(sim, tt_decap_init(&p->decap, TT_ENCAP_MAX_PACKET, &sim->alloc) == TT_OK,
                 "a decapsulator was refused");
+    sim_require(sim,
+                tt_padded_decap_init(&p->padded_decap, TT_ENCAP_MAX_PACKET, &sim->alloc) == TT_OK,
+                "a decapsulator for padding was refused");
 }
 
 void sim_plug_close(struct sim_plug *p)
 {
     tt_decap_dispose(&p->decap);
+    tt_padded_decap_dispose(&p->padded_decap);
     free(p->unsent);
     p->unsent = NULL;
     p->unsent_len = p->unsent_at = 0;
@@ -45,6 +49,13 @@ static bool lies_in(const struct tt_slab *slab, struct tt_span packet)
     return slab && packet.ptr >= slab->data && packet.ptr <= slab->data + slab->capacity;
 }
 
+static int next_in(const struct sim *sim, struct sim_plug *p, struct tt_span *in,
+                   struct tt_span *packet)
+{
+    return sim->profile.shape.padded ? tt_padded_decap_next(&p->padded_decap, in, packet)
+                                     : tt_decap_next(&p->decap, in, packet);
+}
+
 /* Returns 0, or why the connection must end. */
 static int take_bytes(struct sim *sim, struct sim_plug *p, struct tt_span in, struct tt_slab *slab,
                       sim_take_packet *take)
@@ -56,7 +67,7 @@ static int take_bytes(struct sim *sim, struct sim_plug *p, struct tt_span in, st
         take(sim, p, in, slab);
         return TT_OK;
     }
-    while (p->open && (err = tt_decap_next(&p->decap, &in, &packet)) == TT_OK)
+    while (p->open && (err = next_in(sim, p, &in, &packet)) == TT_OK)
         take(sim, p, packet, lies_in(slab, packet) ? slab : NULL);
     return !p->open || err == TT_E_AGAIN ? TT_OK : err;
 }
@@ -152,12 +163,37 @@ void sim_plug_write(struct sim *sim, struct sim_plug *p, const uint8_t *data, ui
     push_unsent(sim, p);
 }
 
+static void add_padded_frame(struct sim *sim, struct sim_plug *p, uint32_t len)
+{
+    uint8_t prefix[TT_PADDED_MAX_PREFIX], padding[200];
+    size_t prefix_len;
+
+    if (sim_chance(sim, 20)) {
+        const size_t n = (size_t)sim_below(sim, sizeof padding + 1);
+        tt_padded_padding(padding, n);
+        add_unsent(sim, p, padding, n);
+    }
+    sim_require(sim, tt_padded_prefix(prefix, &prefix_len, len) == TT_OK, "a packet has no prefix");
+    add_unsent(sim, p, prefix, prefix_len);
+}
+
+static void add_frame(struct sim *sim, struct sim_plug *p, uint32_t len)
+{
+    uint8_t header[TT_ENCAP_HEADER];
+
+    if (sim->profile.shape.padded) {
+        add_padded_frame(sim, p, len);
+        return;
+    }
+    tt_encap_header(header, (uint16_t)len);
+    add_unsent(sim, p, header, sizeof header);
+}
+
 /* One packet. Returns what the core said. */
 static int take_packet(struct sim *sim, struct sim_plug *p, sim_next_packet *next)
 {
     static struct tt_gather g;
     const bool bytes = sim->profile.shape.kind == SIM_BYTES;
-    uint8_t header[TT_ENCAP_HEADER];
     uint32_t len;
 
     tt_gather_reset(&g);
@@ -166,10 +202,8 @@ static int take_packet(struct sim *sim, struct sim_plug *p, sim_next_packet *nex
         return err;
     sim_require(sim, len > 0 && len == g.bytes, "a packet is not as long as it says");
     sim_require(sim, len <= sim->profile.shape.max_packet, "a packet is too long for its carrier");
-    if (bytes) {
-        tt_encap_header(header, (uint16_t)len);
-        add_unsent(sim, p, header, sizeof header);
-    }
+    if (bytes)
+        add_frame(sim, p, len);
     add_gathered(sim, p, &g);
     if (!bytes)
         push_unsent(sim, p);

@@ -117,6 +117,7 @@ static void pick_shape(struct sim *dice, struct sim_shape *s)
     s->most_a_write = PICK(dice, 50, 1000, 65536, 65536);
     s->most_a_read = PICK(dice, 50, 1000, 65536, 65536);
     s->max_packet = s->kind == SIM_BYTES ? PICK(dice, 1400, 1400, 9000, 65535) : 1400;
+    s->padded = s->kind == SIM_BYTES && sim_chance(dice, 25);
     if (s->kind == SIM_BYTES)
         return;
     s->buffer_bytes = 1u << 20;

@@ -28,6 +28,7 @@
 #include "core/base/clock.h"
 #include "core/base/list.h"
 #include "core/encapsulation.h"
+#include "core/encapsulation_padded.h"
 #include "core/queue_packet_conn.h"
 #include "core/session/dialing.h"
 #include "core/session/endpoint.h"
@@ -61,6 +62,7 @@ struct sim_shape {
     uint32_t most_a_read;
     uint32_t lost_permille, repeated_permille; /* datagrams */
     uint32_t max_packet;
+    bool padded; /* packets are framed as Snowflake does it, with padding between them */
     /* Somebody on the path lets no more pass after so many bytes, in either direction, and tells
      * nobody; 0: no limit. up, down, both directions together.
      */
@@ -100,6 +102,7 @@ struct sim_plug {
     struct sim_pipe *in, *out;
     struct tt_carrier carrier;
     struct tt_decap decap;
+    struct tt_padded_decap padded_decap;
     uint8_t id[TT_SESSION_ID_LEN]; /* server: what came of it */
     uint32_t id_have;
     uint8_t *unsent; /* taken from the core, not yet from here */
