@@ -7,7 +7,7 @@ FUZZ_SECONDS ?= 30
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
 .PHONY: build demo check check-asan check-tsan check-valgrind check-long check-portable \
-        sim sim-mutants sim-coverage fuzz bench format install uninstall clean help
+        sim sim-mutants sim-coverage fuzz bench silences format install uninstall clean help
 
 build: ## build everything into build/ (the default)
 	@scripts/build build
@@ -55,6 +55,11 @@ bench: ## measure, side by side with the Go peers, and write docs/benchmarks.md
 	@scripts/bootstrap
 	@scripts/build build
 	@scripts/bench build
+
+silences: ## how long each fault silences an application, beside TCP and Go: docs/silences.md
+	@scripts/bootstrap
+	@scripts/build build
+	@tests/bench/silences.py build
 
 format: ## put all C files into the one format
 	@scripts/format
