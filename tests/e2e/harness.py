@@ -229,24 +229,34 @@ class Listener:
             s.close()
 
 
-class EchoServer(Listener):
-    """Sends back what it gets, on any number of connections, each half closed in its turn."""
+class Acceptor(Listener):
+    """A listening socket that accepts until it is closed; serve(connection) has a thread for each."""
 
     def __init__(self, host="127.0.0.1"):
         super().__init__(host)
         self.socket.settimeout(None)
-        threading.Thread(target=self._serve, daemon=True).start()
+        threading.Thread(target=self._accept_all, daemon=True).start()
 
-    def _serve(self):
+    def _accept_all(self):
         while True:
             try:
                 s, _ = self.socket.accept()
             except OSError:
                 return
-            threading.Thread(target=self._echo, args=(s,), daemon=True).start()
+            threading.Thread(target=self.serve, args=(s,), daemon=True).start()
 
-    @staticmethod
-    def _echo(s):
+    def serve(self, s):
+        raise NotImplementedError
+
+    def close(self):
+        self.socket.shutdown(socket.SHUT_RDWR)  # wakes the accept
+        super().close()
+
+
+class EchoServer(Acceptor):
+    """Sends back what it gets, on any number of connections, each half closed in its turn."""
+
+    def serve(self, s):
         with s:
             try:
                 while True:
@@ -257,10 +267,6 @@ class EchoServer(Listener):
                 s.shutdown(socket.SHUT_WR)
             except OSError:
                 pass
-
-    def close(self):
-        self.socket.shutdown(socket.SHUT_RDWR)  # wakes the accept
-        super().close()
 
 
 def connect(address, send_buffer=None):

@@ -151,16 +151,21 @@ def test_the_client_changes_its_address_under_three_connections():
             return finish(c, s, data, at_least=4)
 
 
-def test_the_client_changes_its_address_in_an_outage():
-    data = random_bytes(300 * KIB)
-    with BadLink("--delay", 5) as link, pair(link, data, bytes_per_s=150 * KIB) as (c, s):
-        c.wait_received(50 * KIB)
+def another_address_after(seconds, size, pace):
+    """Nothing passes, and when it does again the client has another address."""
+    data = random_bytes(size)
+    with BadLink("--delay", 5) as link, pair(link, data, bytes_per_s=pace) as (c, s):
+        c.wait_received(size // 6)
         link.set("blackhole on")
         link.change_address()
         c.wait_line("gives no answer")
-        last(1)
+        last(seconds)
         link.set("blackhole off")
         return finish(c, s, data, at_least=2)
+
+
+def test_the_client_changes_its_address_in_an_outage():
+    return another_address_after(1, 300 * KIB, 150 * KIB)
 
 
 # --- slow, and out of order -------------------------------------------------------------------
@@ -216,14 +221,7 @@ if LONG:
         return outage("down ", 90, ("--delay", 10))
 
     def test_the_client_changes_its_address_in_90_seconds_without_a_link():
-        data = random_bytes(400 * KIB)
-        with BadLink("--delay", 10) as link, pair(link, data, bytes_per_s=100 * KIB) as (c, s):
-            c.wait_received(30 * KIB)
-            link.set("blackhole on")
-            link.change_address()
-            last(90)
-            link.set("blackhole off")
-            return finish(c, s, data, at_least=2)
+        return another_address_after(90, 400 * KIB, 100 * KIB)
 
 
 if __name__ == "__main__":

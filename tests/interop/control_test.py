@@ -18,7 +18,7 @@ from peers import GoServer, json_stats
 
 import harness
 from echo import TURBO_CLIENT, TurboServer, echo, random_bytes
-from harness import Listener, check, connect, equal, read_exactly
+from harness import Acceptor, check, connect, equal, read_exactly
 
 VECTORS = os.path.join(peers.HERE, "..", "vectors", "control", "control.txt")
 SESSION_ID_BYTES = 8
@@ -35,30 +35,23 @@ def control_packets():
     return packets
 
 
-class Injector(Listener):
+class Injector(Acceptor):
     """Forwards packets and puts control packets behind them, to either side or to both."""
 
     def __init__(self, upstream, packets, up, down):
-        super().__init__()
         self.upstream, self.packets, self.ways = upstream, packets, (up, down)
         self.injected = 0
         self.lock = threading.Lock()
-        self.socket.settimeout(None)
-        threading.Thread(target=self._serve, daemon=True).start()
+        super().__init__()
 
-    def _serve(self):
-        while True:
-            try:
-                client, _ = self.socket.accept()
-                server = connect(self.upstream)
-            except OSError:
-                return
-            for s in (client, server):
-                s.settimeout(None)
-                s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            server.sendall(read_exactly(client, SESSION_ID_BYTES))
-            for source, sink, inject in ((client, server, self.ways[0]), (server, client, self.ways[1])):
-                threading.Thread(target=self._forward, args=(source, sink, inject), daemon=True).start()
+    def serve(self, s):
+        server = connect(self.upstream)
+        for end in (s, server):
+            end.settimeout(None)
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        server.sendall(read_exactly(s, SESSION_ID_BYTES))
+        threading.Thread(target=self._forward, args=(server, s, self.ways[1]), daemon=True).start()
+        self._forward(s, server, self.ways[0])
 
     def _forward(self, source, sink, inject):
         number = 0
@@ -79,10 +72,6 @@ class Injector(Listener):
                     s.shutdown(socket.SHUT_RDWR)
                 except OSError:
                     pass
-
-    def close(self):
-        self.socket.shutdown(socket.SHUT_RDWR)  # wakes the accept
-        super().close()
 
 
 def run(client, server, up, down):
