@@ -167,6 +167,18 @@ static void test_a_narrow_way_with_a_full_queue_causes_no_redials(void **state)
     end_story(sim);
 }
 
+/* Every client has a talk of 200 kB each way, with a pause after each write. */
+static void all_talk(struct sim *sim, uint64_t pause_us)
+{
+    for (unsigned i = 0; i < sim->profile.clients; i++) {
+        struct sim_talk *t = sim_add_talk(sim, &sim->clients[i]);
+        t->client.plan = t->server.plan = (struct sim_speaker_plan){.bytes = 200000,
+                                                                    .most_a_write = 2000,
+                                                                    .most_a_read = 65536,
+                                                                    .write_pause_us = pause_us};
+    }
+}
+
 static void slow_down(struct sim *sim, uint64_t latency_us)
 {
     sim->profile.shape.latency_us = latency_us;
@@ -180,13 +192,7 @@ static void test_answers_that_are_two_seconds_late_cause_no_storm(void **state)
     p.clients = SIM_MAX_CLIENTS;
     p.stall_us = 60 * TT_SECOND;
     struct sim *sim = new_sim(&p);
-    for (unsigned i = 0; i < p.clients; i++) {
-        struct sim_talk *t = sim_add_talk(sim, &sim->clients[i]);
-        t->client.plan = t->server.plan = (struct sim_speaker_plan){.bytes = 200000,
-                                                                    .most_a_write = 2000,
-                                                                    .most_a_read = 65536,
-                                                                    .write_pause_us = 100 * TT_MS};
-    }
+    all_talk(sim, 100 * TT_MS);
     sim_at(sim, sim->now_us + 5 * TT_SECOND, slow_down, 2 * TT_SECOND);
     sim_at(sim, sim->now_us + 10 * TT_SECOND, slow_down, RTT_US / 2);
     sim_run_talks(sim, sim->now_us + 3600 * TT_SECOND);
@@ -300,6 +306,14 @@ static void test_the_loss_of_one_of_several_is_no_gap(void **state)
 
 /* --- a server that has lost everything --- */
 
+static void cut_all(struct sim *sim, struct sim_cut cut)
+{
+    TT_LIST_FOR_EACH(node, &sim->links)
+    {
+        sim_link_cut(sim, TT_CONTAINER_OF(node, struct sim_link, node), cut);
+    }
+}
+
 static void restart_server(struct sim *sim, uint64_t arg)
 {
     (void)arg;
@@ -307,11 +321,7 @@ static void restart_server(struct sim *sim, uint64_t arg)
         sim->clients[i].session = NULL;
         sim->clients[i].may_be_closed = true;
     }
-    TT_LIST_FOR_EACH(node, &sim->links)
-    {
-        sim_link_cut(sim, TT_CONTAINER_OF(node, struct sim_link, node),
-                     (struct sim_cut){.client_learns_us = TT_MS, .server_learns_us = TT_NEVER});
-    }
+    cut_all(sim, (struct sim_cut){.client_learns_us = TT_MS, .server_learns_us = TT_NEVER});
     sim_server_stop(sim);
     sim_server_start(sim);
 }
@@ -363,13 +373,7 @@ static void test_a_server_that_stands_still_for_two_seconds_causes_no_storm(void
     struct sim_profile p = usual(RTT_US);
     p.clients = SIM_MAX_CLIENTS;
     struct sim *sim = new_sim(&p);
-    for (unsigned i = 0; i < p.clients; i++) {
-        struct sim_talk *t = sim_add_talk(sim, &sim->clients[i]);
-        t->client.plan = t->server.plan = (struct sim_speaker_plan){.bytes = 200000,
-                                                                    .most_a_write = 2000,
-                                                                    .most_a_read = 65536,
-                                                                    .write_pause_us = 20 * TT_MS};
-    }
+    all_talk(sim, 20 * TT_MS);
     sim_at(sim, sim->now_us + TT_SECOND, be_busy, 2 * TT_SECOND);
     sim_run_talks(sim, sim->now_us + 600 * TT_SECOND);
     expect_few_dials(sim, 5u * p.clients);
@@ -380,11 +384,7 @@ static void test_a_server_that_stands_still_for_two_seconds_causes_no_storm(void
 static void close_carriers_of_server(struct sim *sim, uint64_t arg)
 {
     (void)arg;
-    TT_LIST_FOR_EACH(node, &sim->links)
-    {
-        sim_link_cut(sim, TT_CONTAINER_OF(node, struct sim_link, node),
-                     (struct sim_cut){.client_learns_us = TT_NEVER, .server_learns_us = 0});
-    }
+    cut_all(sim, (struct sim_cut){.client_learns_us = TT_NEVER, .server_learns_us = 0});
 }
 
 /* The server has nothing to speak through, and cannot dial: the client's keepalive must find out.
