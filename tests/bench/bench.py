@@ -13,8 +13,6 @@ import argparse
 import dataclasses
 import json
 import os
-import signal
-import subprocess
 import sys
 import time
 
@@ -131,18 +129,7 @@ def measure(options):
 
 def main(arguments):
     options = parse(arguments)
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
-    try:
-        measure(options)
-    except (children.Failed, subprocess.CalledProcessError) as failure:
-        print(f"\nbench: {failure}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nbench: interrupted", file=sys.stderr)
-        return 1
-    finally:
-        children.kill_all()
-    return 0
+    return children.guarded("bench", lambda: measure(options))
 
 
 if __name__ == "__main__":

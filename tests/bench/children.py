@@ -10,6 +10,7 @@ import re
 import select
 import signal
 import subprocess
+import sys
 import time
 
 START_LIMIT_S = 20
@@ -187,6 +188,24 @@ def read_all(child, deadline):
 def run_json(command, limit_s):
     """Runs a program that prints one line of JSON."""
     return json.loads(run(command, limit_s).output)
+
+
+def guarded(program, work):
+    """Runs work() for a program's main(), whatever happens without leaving a process behind. Returns
+    the exit status; what failed is said on standard error.
+    """
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
+    try:
+        work()
+    except (Failed, subprocess.CalledProcessError) as failure:
+        print(f"\n{program}: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\n{program}: interrupted", file=sys.stderr)
+        return 1
+    finally:
+        kill_all()
+    return 0
 
 
 def kill_all():

@@ -32,13 +32,15 @@ struct tt_bench_link {
 
 struct tt_bench_kind {
     const char *name;
+    bool legacy; /* turbotunnel: no control packets, packets of 1400 bytes */
 
     /* Listens, says on standard error where, and gives each stream to handle, on a thread of its
      * own, which closes it afterwards. Does not return.
      */
-    void (*serve)(const char *address, void (*handle)(struct tt_bench_stream *stream));
+    void (*serve)(const struct tt_bench_kind *kind, const char *address,
+                  void (*handle)(struct tt_bench_stream *stream));
 
-    void (*dial)(struct tt_bench_link *link, const char *address);
+    void (*dial)(const struct tt_bench_kind *kind, struct tt_bench_link *link, const char *address);
     void (*open)(struct tt_bench_link *link, struct tt_bench_stream *stream);
     uint64_t (*connections)(const struct tt_bench_link *link); /* TCP connections so far */
     void (*end)(struct tt_bench_link *link); /* waits until what was sent has arrived */
@@ -51,7 +53,7 @@ struct tt_bench_kind {
 
 extern const struct tt_bench_kind tt_bench_plain;
 extern const struct tt_bench_kind tt_bench_turbotunnel;
-extern const struct tt_bench_kind tt_bench_turbotunnel_legacy; /* no control packets, 1400 bytes */
+extern const struct tt_bench_kind tt_bench_turbotunnel_legacy;
 
 /* Reads exactly len bytes. False: the stream ended before, or failed. */
 bool tt_bench_read_all(struct tt_bench_stream *stream, void *buf, size_t len);

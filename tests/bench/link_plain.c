@@ -83,8 +83,10 @@ static void *handle_one(void *arg)
     return NULL;
 }
 
-static void plain_serve(const char *address, void (*handle)(struct tt_bench_stream *stream))
+static void plain_serve(const struct tt_bench_kind *kind, const char *address,
+                        void (*handle)(struct tt_bench_stream *stream))
 {
+    (void)kind;
     const int listener = listen_on(address);
     announce(listener);
     for (;;) {
@@ -98,8 +100,10 @@ static void plain_serve(const char *address, void (*handle)(struct tt_bench_stre
     }
 }
 
-static void plain_dial(struct tt_bench_link *link, const char *address)
+static void plain_dial(const struct tt_bench_kind *kind, struct tt_bench_link *link,
+                       const char *address)
 {
+    (void)kind;
     *link = (struct tt_bench_link){.address = address};
 }
 

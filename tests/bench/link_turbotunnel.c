@@ -52,15 +52,16 @@ static void *accept_streams(void *arg)
     return NULL;
 }
 
-static void serve(const char *address, const struct tt_options *options,
-                  void (*handle)(struct tt_bench_stream *stream))
+static void tunnel_serve(const struct tt_bench_kind *kind, const char *address,
+                         void (*handle)(struct tt_bench_stream *stream))
 {
+    const struct tt_options options = {.legacy = kind->legacy};
     struct tt_listener *listener;
     struct tt_session *session;
     struct tt_error_text why;
     int err;
 
-    if (tt_listen(address, options, &listener, &why))
+    if (tt_listen(address, &options, &listener, &why))
         tt_bench_fail("listen", why.text);
     fprintf(stderr, "listening on %s\n", tt_listener_address(listener));
     while ((err = tt_listener_accept(listener, &session)) == TT_OK) {
@@ -73,16 +74,6 @@ static void serve(const char *address, const struct tt_options *options,
     tt_bench_fail("accept", tt_strerror(err));
 }
 
-static void tunnel_serve(const char *address, void (*handle)(struct tt_bench_stream *stream))
-{
-    serve(address, NULL, handle);
-}
-
-static void legacy_serve(const char *address, void (*handle)(struct tt_bench_stream *stream))
-{
-    serve(address, &(struct tt_options){.legacy = true}, handle);
-}
-
 /* One for all sessions of a client. tt_dial alone would make one for each. */
 static struct tt_loop *shared_loop(void)
 {
@@ -92,23 +83,14 @@ static struct tt_loop *shared_loop(void)
     return loop;
 }
 
-static void dial(struct tt_bench_link *link, const char *address, bool legacy)
+static void tunnel_dial(const struct tt_bench_kind *kind, struct tt_bench_link *link,
+                        const char *address)
 {
-    const struct tt_options options = {.loop = shared_loop(), .legacy = legacy};
+    const struct tt_options options = {.loop = shared_loop(), .legacy = kind->legacy};
     struct tt_error_text why;
 
     if (tt_dial(address, &options, &link->session, &why))
         tt_bench_fail("dial", why.text);
-}
-
-static void tunnel_dial(struct tt_bench_link *link, const char *address)
-{
-    dial(link, address, false);
-}
-
-static void legacy_dial(struct tt_bench_link *link, const char *address)
-{
-    dial(link, address, true);
 }
 
 static void tunnel_open(struct tt_bench_link *link, struct tt_bench_stream *stream)
@@ -157,28 +139,13 @@ static void tunnel_close(struct tt_bench_stream *stream)
     tt_stream_close(stream->stream);
 }
 
-const struct tt_bench_kind tt_bench_turbotunnel = {
-    .name = "turbotunnel",
-    .serve = tunnel_serve,
-    .dial = tunnel_dial,
-    .open = tunnel_open,
-    .connections = tunnel_connections,
-    .end = tunnel_end,
-    .read = tunnel_read,
-    .write = tunnel_write,
-    .shutdown = tunnel_shutdown,
-    .close = tunnel_close,
-};
+#define TUNNEL(its_name, is_legacy)                                                                \
+    {                                                                                              \
+        .name = (its_name), .legacy = (is_legacy), .serve = tunnel_serve, .dial = tunnel_dial,     \
+        .open = tunnel_open, .connections = tunnel_connections, .end = tunnel_end,                 \
+        .read = tunnel_read, .write = tunnel_write, .shutdown = tunnel_shutdown,                   \
+        .close = tunnel_close                                                                      \
+    }
 
-const struct tt_bench_kind tt_bench_turbotunnel_legacy = {
-    .name = "turbotunnel-legacy",
-    .serve = legacy_serve,
-    .dial = legacy_dial,
-    .open = tunnel_open,
-    .connections = tunnel_connections,
-    .end = tunnel_end,
-    .read = tunnel_read,
-    .write = tunnel_write,
-    .shutdown = tunnel_shutdown,
-    .close = tunnel_close,
-};
+const struct tt_bench_kind tt_bench_turbotunnel = TUNNEL("turbotunnel", false);
+const struct tt_bench_kind tt_bench_turbotunnel_legacy = TUNNEL("turbotunnel-legacy", true);

@@ -183,7 +183,7 @@ static uint64_t run_group(struct group *g, uint64_t ends_ns)
 void tt_bench_measure_streams(const struct tt_bench_job *job)
 {
     struct tt_bench_link link = {0};
-    job->kind->dial(&link, job->address);
+    job->kind->dial(job->kind, &link, job->address);
     struct group g = open_group(job, &link);
 
     const double cpu_before = tt_bench_cpu_seconds();
@@ -254,7 +254,7 @@ void tt_bench_measure_pingpong(const struct tt_bench_job *job)
     double *round_trips_us = tt_bench_allocate(job->round_trips * sizeof *round_trips_us);
     struct tt_bench_link link = {0};
     struct tt_bench_stream stream;
-    job->kind->dial(&link, job->address);
+    job->kind->dial(job->kind, &link, job->address);
     job->kind->open(&link, &stream);
 
     const double cpu_before = tt_bench_cpu_seconds();
@@ -277,7 +277,7 @@ void tt_bench_sit_idle(const struct tt_bench_job *job)
     char ignored[64];
 
     for (unsigned i = 0; i < job->idle; i++) {
-        job->kind->dial(&links[i], job->address);
+        job->kind->dial(job->kind, &links[i], job->address);
         job->kind->open(&links[i], &streams[i]);
         ping(&streams[i]);
     }

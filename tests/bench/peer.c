@@ -122,7 +122,7 @@ static void *run_server(void *arg)
     if (job->callbacks)
         tt_bench_serve_callbacks(job->address);
     else
-        job->kind->serve(job->address, tt_bench_handler_for(job->mode));
+        job->kind->serve(job->kind, job->address, tt_bench_handler_for(job->mode));
     return NULL;
 }
 

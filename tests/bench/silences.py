@@ -15,7 +15,6 @@ import dataclasses
 import datetime
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -153,18 +152,7 @@ def run(options):
 
 def main(arguments):
     options = parse(arguments)
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
-    try:
-        run(options)
-    except (children.Failed, subprocess.CalledProcessError) as failure:
-        print(f"silences: {failure}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("silences: interrupted", file=sys.stderr)
-        return 1
-    finally:
-        children.kill_all()
-    return 0
+    return children.guarded("silences", lambda: run(options))
 
 
 if __name__ == "__main__":
