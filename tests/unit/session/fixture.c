@@ -87,6 +87,13 @@ void client_opens(struct session_world *w, struct tt_carrier *c)
     tt_endpoint_carrier_open(&w->client, w->now_us, c, w->limits);
 }
 
+void open_native_world(struct session_world *w, struct tt_carrier *c)
+{
+    const struct session_setup setup = native_setup();
+    session_world_open(w, &setup);
+    client_opens(w, c);
+}
+
 void server_attaches(struct session_world *w, struct tt_carrier *c)
 {
     tt_queue_packet_conn_attach(&w->server, w->now_us, c, &w->id, w->limits);

@@ -51,6 +51,9 @@ struct session_setup native_setup(void);
 void session_world_open(struct session_world *w, const struct session_setup *setup);
 void session_world_close(struct session_world *w);
 
+/* A native world whose client has opened its first carrier, and nothing was said yet. */
+void open_native_world(struct session_world *w, struct tt_carrier *c);
+
 extern const struct tt_carrier_limits ordered_limits; /* a byte stream; packets of 1400 */
 extern const struct tt_carrier_limits datagram_limits;
 extern const struct tt_carrier_limits wide_limits; /* a byte stream; packets of 65,535 */

@@ -505,9 +505,7 @@ static void test_one_that_never_answers_is_given_up(void **state)
     (void)state;
     struct session_world w;
     struct tt_carrier c;
-    const struct session_setup setup = native_setup();
-    session_world_open(&w, &setup);
-    client_opens(&w, &c);
+    open_native_world(&w, &c);
     client_stream(&w, 10);
     for (unsigned i = 0; i < 24; i++) { /* KCP sends it again; it may be a legacy server */
         lose_up(&w, &c);

@@ -41,9 +41,7 @@ static void test_hello_is_the_first_packet_on_every_carrier(void **state)
     (void)state;
     struct session_world w;
     struct tt_carrier c, far;
-    const struct session_setup setup = native_setup();
-    session_world_open(&w, &setup);
-    client_opens(&w, &c);
+    open_native_world(&w, &c);
     server_attaches(&w, &far);
     client_stream(&w, 10);
     assert_string_equal(words_up(&w, &c, &far), "hello 0 max 65535 flags 17, data");
@@ -71,9 +69,7 @@ static void test_a_hello_without_a_session_is_answered_and_begins_none(void **st
     (void)state;
     struct session_world w;
     struct tt_carrier c, far;
-    const struct session_setup setup = native_setup();
-    session_world_open(&w, &setup);
-    client_opens(&w, &c);
+    open_native_world(&w, &c);
     server_attaches(&w, &far);
     words_up(&w, &c, &far);
     assert_int_equal(w.server.sessions, 0);
@@ -322,9 +318,7 @@ static void test_what_a_hello_says_of_packets_is_kept(void **state)
     (void)state;
     struct session_world w;
     struct tt_carrier c;
-    const struct session_setup setup = native_setup();
-    session_world_open(&w, &setup);
-    client_opens(&w, &c);
+    open_native_world(&w, &c);
     words_up(&w, &c, NULL);
     client_hears(&w, &c, hello(7, 2345, TT_HELLO_NO_DROPS));
     assert_int_equal(c.peer_max_packet, 2345);
@@ -338,9 +332,7 @@ static void test_without_the_promise_timers_stay(void **state)
     (void)state;
     struct session_world w;
     struct tt_carrier c;
-    const struct session_setup setup = native_setup();
-    session_world_open(&w, &setup);
-    client_opens(&w, &c);
+    open_native_world(&w, &c);
     words_up(&w, &c, NULL);
     client_hears(&w, &c, hello(0, 2345, 0));
     assert_true(c.native);
