@@ -117,9 +117,10 @@ static void pick_shape(struct sim *dice, struct sim_shape *s)
     s->most_a_write = PICK(dice, 50, 1000, 65536, 65536);
     s->most_a_read = PICK(dice, 50, 1000, 65536, 65536);
     s->max_packet = s->kind == SIM_BYTES ? PICK(dice, 1400, 1400, 9000, 65535) : 1400;
-    s->padded = s->kind == SIM_BYTES && sim_chance(dice, 25);
-    if (s->kind == SIM_BYTES)
+    if (s->kind == SIM_BYTES) {
+        s->padded = sim_chance(dice, 25);
         return;
+    }
     s->buffer_bytes = 1u << 20;
     s->jitter_us = PICK(dice, 0, 1000, 20000);
     s->lost_permille = PICK(dice, 0, 10, 100);
@@ -261,17 +262,18 @@ static void plan_terminations(struct sim *sim, uint64_t within_us)
 
 /* --- the end --- */
 
+/* Of datagrams HELLO and CLOSE may be lost. */
 static bool all_know(const struct sim *sim)
 {
+    if (sim->profile.shape.kind == SIM_DATAGRAMS)
+        return true;
     for (unsigned i = 0; i < sim->profile.clients; i++) {
-        /* Of datagrams HELLO and CLOSE may be lost. */
-        if (!sim->clients[i].closed && sim->profile.shape.kind == SIM_BYTES)
+        if (!sim->clients[i].closed)
             return false;
     }
-    return !sim->profile.client.legacy && !sim->profile.server.legacy;
+    return true;
 }
 
-/* Either end may be done first; the other learns of it, and forgets all but the ID. */
 static void close_all(struct sim *sim)
 {
     for (unsigned i = 0; i < sim->profile.clients; i++) {
