@@ -6,6 +6,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* Below this a receive buffer holds a handful of packets: small ones fill it with the kernel's
+ * bookkeeping alone, it closes its window or drops them, and the sender's timers back off for
+ * seconds, or minutes.
+ */
+#define MIN_KERNEL_BUFFER_BYTES (64u << 10)
+
 void tt_lil_close_fd(int fd, enum tt_lil_close how)
 {
     const struct linger no_linger = {.l_onoff = 1, .l_linger = 0};
@@ -17,6 +23,8 @@ void tt_lil_close_fd(int fd, enum tt_lil_close how)
 
 void tt_lil_bound_kernel_buffers(int fd, size_t bytes)
 {
+    if (bytes < MIN_KERNEL_BUFFER_BYTES)
+        bytes = MIN_KERNEL_BUFFER_BYTES;
     /* The kernel doubles what it is given, to have room for its own bookkeeping. */
     const int half = bytes / 2 > INT_MAX ? INT_MAX : (int)(bytes / 2);
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &half, sizeof half);

@@ -47,7 +47,7 @@ int tt_lil_socket_error(const struct tt_lil_socket *s);
 
 void tt_lil_close_fd(int fd, enum tt_lil_close how);
 
-/* Makes the kernel hold at most about `bytes` each way for fd. */
+/* Makes the kernel hold at most about `bytes`, or 64 KiB if that is more, each way for fd. */
 void tt_lil_bound_kernel_buffers(int fd, size_t bytes);
 
 #endif
