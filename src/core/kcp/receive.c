@@ -122,15 +122,14 @@ static void grow_window(struct tt_kcp_receive *r)
 
 static void advance_in_order(struct tt_kcp_receive *r)
 {
-    while (r->nxt != r->top) {
-        struct tt_kcp_in *in = tt_kcp_receive_at(r, r->nxt);
-        if (!in->held)
-            return;
+    while (r->nxt != r->top && tt_kcp_receive_at(r, r->nxt)->held) {
         r->nxt++;
         r->held_ahead--;
         r->delivered++;
         grow_window(r);
     }
+    if (!tt_seq_before(r->nxt, r->again_end))
+        r->again_left = 0; /* now: numbers come round */
 }
 
 /* Makes sn part of the ring. Numbers never used before are zeroes: the ring zeroes what is new, and
@@ -298,13 +297,35 @@ bool tt_kcp_receive_must_tell(const struct tt_kcp_receive *r)
     return news > 0 && (r->told_edge == r->nxt || news >= r->window / 2);
 }
 
+static bool repeats_acks(const struct tt_kcp_receive *r)
+{
+    return r->again_left > 0 && tt_seq_before(r->again_sn, r->again_end);
+}
+
+/* There is one: what lay highest when the repetition was asked for was held out of order, so it is
+ * held until it is in order.
+ */
+static struct tt_kcp_owed repeated_ack(struct tt_kcp_receive *r)
+{
+    uint32_t sn = tt_seq_before(r->again_sn, r->nxt) ? r->nxt : r->again_sn;
+    while (!tt_kcp_receive_at(r, sn)->held)
+        sn++;
+    r->again_sn = sn + 1;
+    r->again_left--;
+    return (struct tt_kcp_owed){.sn = sn, .ts = tt_kcp_receive_at(r, sn)->ts, .again = true};
+}
+
 bool tt_kcp_receive_owes_ack(const struct tt_kcp_receive *r)
 {
-    return r->ack_count > 0 || r->last_owed;
+    return r->ack_count > 0 || r->last_owed || repeats_acks(r);
 }
 
 bool tt_kcp_receive_next_ack(struct tt_kcp_receive *r, struct tt_kcp_owed *owed)
 {
+    if (repeats_acks(r)) {
+        *owed = repeated_ack(r);
+        return true;
+    }
     while (r->ack_count > 0) {
         *owed = *owed_at(r, r->ack_first++);
         r->ack_count--;
@@ -320,12 +341,7 @@ bool tt_kcp_receive_next_ack(struct tt_kcp_receive *r, struct tt_kcp_owed *owed)
 
 void tt_kcp_receive_owe_all(struct tt_kcp_receive *r, uint32_t most)
 {
-    uint32_t left = r->held_ahead < most ? r->held_ahead : most;
-    for (uint32_t sn = r->nxt; left > 0 && sn != r->top; sn++) {
-        const struct tt_kcp_in *in = tt_kcp_receive_at(r, sn);
-        if (!in->held)
-            continue;
-        owe_ack(r, (struct tt_kcp_owed){.sn = sn, .ts = in->ts, .again = true});
-        left--;
-    }
+    r->again_sn = r->nxt;
+    r->again_end = r->top;
+    r->again_left = r->held_ahead > 0 ? most : 0;
 }

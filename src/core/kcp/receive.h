@@ -59,6 +59,8 @@ struct tt_kcp_receive {
     struct tt_slab *compact; /* out-of-order segments are copied here */
     struct tt_ring acks;     /* of struct tt_kcp_owed, for what came out of order */
     uint32_t ack_first, ack_count;
+    uint32_t again_sn, again_end; /* for what is held there an ack is repeated, ... */
+    uint32_t again_left;          /* ... for so many of them at most */
     struct tt_kcp_owed last; /* the last PUSH that came, when it is in order or was there already */
     bool last_owed;
     uint64_t duplicates;
@@ -106,7 +108,7 @@ bool tt_kcp_receive_next_ack(struct tt_kcp_receive *r, struct tt_kcp_owed *owed)
 bool tt_kcp_receive_owes_ack(const struct tt_kcp_receive *r);
 
 /* R-13: acks may have died with a carrier; owes one again for all that is held out of order, the
- * oldest `most` of them.
+ * oldest `most` of them. What was left of an earlier repetition is part of this one.
  */
 void tt_kcp_receive_owe_all(struct tt_kcp_receive *r, uint32_t most);
 

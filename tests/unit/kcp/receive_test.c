@@ -501,6 +501,33 @@ static void test_r13_an_ack_that_is_new_keeps_its_time(void **state)
     assert_string_equal(flush(), "ack 2 @102, ack 3 @103, wins");
 }
 
+static void test_r13_a_repetition_takes_the_place_of_the_one_before(void **state)
+{
+    (void)state;
+    open_window(32, 32);
+    for (uint32_t sn = 1; sn < 6; sn++)
+        push(sn, "x");
+    flush();
+    reopen(UINT32_MAX);
+    reopen(2);
+    assert_string_equal(flush(), "ack 1 @101, ack 2 @2147483749, wins");
+}
+
+static void test_r13_what_has_come_in_order_is_not_repeated(void **state)
+{
+    (void)state;
+    open_window(32, 32);
+    push(1, "b");
+    push(3, "d");
+    flush();
+    reopen(UINT32_MAX);
+    push(0, "a");
+    assert_string_equal(flush(), "ack 3 @103, ack 0 @100, wins");
+    reopen(UINT32_MAX);
+    push(2, "c");
+    assert_string_equal(flush(), "ack 2 @102, wins");
+}
+
 static void test_r13_nothing_is_said_before_a_conversation_began(void **state)
 {
     (void)state;
@@ -547,6 +574,8 @@ int main(void)
         TEST(test_r13_a_new_carrier_begins_with_what_is_held),
         TEST(test_r13_the_oldest_are_repeated_first),
         TEST(test_r13_an_ack_that_is_new_keeps_its_time),
+        TEST(test_r13_a_repetition_takes_the_place_of_the_one_before),
+        TEST(test_r13_what_has_come_in_order_is_not_repeated),
         TEST(test_r13_nothing_is_said_before_a_conversation_began),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
