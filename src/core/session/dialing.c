@@ -37,8 +37,10 @@ static uint64_t backoff_us(const struct tt_dialing *d)
 
 static void wait_for(struct tt_dialing *d, uint64_t now_us, uint64_t us)
 {
+    const uint64_t until_us = tt_deadline_after(now_us, us);
     d->wait_us = us;
-    d->wait_until_us = tt_deadline_after(now_us, us);
+    if (d->wait_until_us < until_us)
+        d->wait_until_us = until_us;
 }
 
 static void count_failure(struct tt_dialing *d, uint64_t now_us)
@@ -109,15 +111,16 @@ static bool too_many_redials(struct tt_dialing *d, uint64_t now_us)
 
 bool tt_dialing_ended(struct tt_dialing *d, const struct tt_carrier *c, uint64_t now_us)
 {
-    if (c->we_drain) /* planned */
-        return true;
+    const bool planned = c->we_drain;
     const bool of_use = tt_carrier_progressed(c) || now_us - c->opened_us >= OF_USE_US;
-    if (!of_use) {
+    if (planned && of_use)
+        return true;
+    if (!planned && !of_use) {
         count_failure(d, now_us);
         return false;
     }
-    d->failures = 0;
-    d->wait_until_us = 0;
+    if (of_use)
+        tt_dialing_forget(d);
     if (too_many_redials(d, now_us))
         wait_for(d, now_us, REDIAL_PAUSE_US);
     return true;
