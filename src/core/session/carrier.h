@@ -54,6 +54,7 @@ struct tt_carrier_limits {
 /* Control packets that are to be sent on a carrier; each at most once at a time. */
 struct tt_carrier_due {
     bool hello, ping, pong, limit;
+    bool account;         /* of all we have received, behind PONG */
     uint8_t state;        /* enum tt_peer_state, or 0 */
     uint16_t hello_flags; /* of an answer, beside the usual ones */
     uint8_t pong_token[TT_CONTROL_TOKEN];

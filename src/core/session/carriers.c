@@ -278,11 +278,13 @@ void tt_carriers_route_acks(struct tt_endpoint *e)
     }
 }
 
-void tt_carriers_repeat_acks_on(struct tt_endpoint *e, struct tt_carrier *c)
+void tt_carriers_account_on(struct tt_endpoint *e, struct tt_carrier *c)
 {
+    c->due.account = false;
     e->data_carrier = c;
     tt_kcp_repeat_acks(&e->kcp, tt_carriers_most_acks(e, c));
     tt_carriers_route_acks(e);
+    c->path.leaves_acks = false; /* whatever is known of it otherwise: it takes a packet now */
 }
 
 /* --- the review --- */

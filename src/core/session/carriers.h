@@ -22,10 +22,10 @@ void tt_carriers_route_acks(struct tt_endpoint *e);
 void tt_carriers_repeat_acks(struct tt_endpoint *e);
 uint32_t tt_carriers_most_acks(const struct tt_endpoint *e, const struct tt_carrier *c);
 
-/* All that we have received is acknowledged once more, and on c: earlier acks may be on a carrier
- * that is dead without our knowing (R-12, R-13).
+/* The next packet of c acknowledges all that we have received once more: earlier acks may be on a
+ * carrier that is dead without our knowing (R-12, R-13).
  */
-void tt_carriers_repeat_acks_on(struct tt_endpoint *e, struct tt_carrier *c);
+void tt_carriers_account_on(struct tt_endpoint *e, struct tt_carrier *c);
 
 /* A packet came on c for the first time, or it may be used from now on. */
 void tt_carriers_proven(struct tt_endpoint *e, struct tt_carrier *c);

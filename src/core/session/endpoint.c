@@ -574,6 +574,8 @@ static int next_segments(struct tt_endpoint *e, uint64_t now_us, struct tt_carri
 
     if (most == 0)
         return TT_E_AGAIN;
+    if (c->due.account)
+        tt_carriers_account_on(e, c);
     if (data)
         take_frames(e, now_us, c);
     tt_liveness_before_sending(e, c);
@@ -615,7 +617,7 @@ bool tt_endpoint_wants_send(const struct tt_endpoint *e, const struct tt_carrier
         return true; /* tt_endpoint_next_packet finds its end */
     if (tt_carriers_max_packet(e, c, c->path.max_flying_bytes > 0) == 0)
         return false;
-    return tt_kcp_wants_send(&e->kcp, &c->path) ||
+    return c->due.account || tt_kcp_wants_send(&e->kcp, &c->path) ||
            (c->path.max_flying_bytes > 0 && tt_smux_wants_send(&e->smux) && appetite(e, c) > 0);
 }
 

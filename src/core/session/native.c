@@ -230,7 +230,6 @@ static void take(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_us,
         break;
     case TT_CONTROL_PING:
         take_ping(c, now_us, said);
-        tt_carriers_repeat_acks_on(e, c);
         ask_back(e, c, now_us);
         tt_kcp_shrink(&e->kcp); /* an idle server has no timer of its own */
         break;
@@ -344,6 +343,7 @@ static bool write_next(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now
         out->type = TT_CONTROL_PONG;
         memcpy(out->token, c->due.pong_token, sizeof out->token);
         c->due.pong = false;
+        c->due.account = true;
     } else if (c->due.ping) {
         tt_liveness_ask(e, c, now_us);
         out->type = TT_CONTROL_PING;

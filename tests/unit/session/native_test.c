@@ -740,6 +740,25 @@ static void test_acks_that_may_have_died_with_a_carrier_are_repeated_on_another(
     session_world_close(w);
 }
 
+static void test_behind_pong_comes_what_has_arrived_though_the_carrier_was_blocked(void **state)
+{
+    (void)state;
+    struct two_carriers t;
+    struct session_world *w = &t.pair.world;
+    open_two(&t, NULL);
+    write_bytes(t.pair.stream, 10);
+    words_up(w, &t.client, &t.server);
+    tt_endpoint_carrier_blocked(t.pair.far, w->now_us, &t.server, true);
+    assert_string_equal(words_down(w, &t.pair.server, NULL), "data"); /* the ack is lost */
+    tt_liveness_want_answer(&w->client, &t.client, w->now_us);
+    assert_string_equal(words_up(w, &t.client, &t.server), "ping");
+    assert_string_equal(words_down(w, &t.pair.server, NULL), "");
+    assert_false(tt_endpoint_settled(&w->client));
+    assert_string_equal(words_down(w, &t.server, &t.client), "pong, data");
+    assert_true(tt_endpoint_settled(&w->client));
+    session_world_close(w);
+}
+
 /* --- from when on a carrier counts (R-19) --- */
 
 static void test_at_the_server_a_carrier_counts_from_its_own_hello_on(void **state)
@@ -1110,6 +1129,7 @@ int main(void)
         cmocka_unit_test(test_acks_leave_where_the_data_came),
         cmocka_unit_test(test_acks_leave_elsewhere_while_that_carrier_is_blocked),
         cmocka_unit_test(test_acks_that_may_have_died_with_a_carrier_are_repeated_on_another),
+        cmocka_unit_test(test_behind_pong_comes_what_has_arrived_though_the_carrier_was_blocked),
         cmocka_unit_test(test_at_the_server_a_carrier_counts_from_its_own_hello_on),
         cmocka_unit_test(test_data_without_hello_gives_a_carrier_nothing),
         cmocka_unit_test(test_a_new_carrier_names_those_that_died),
