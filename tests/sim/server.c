@@ -28,10 +28,14 @@ static void attach(struct sim *sim, struct sim_plug *p)
     struct tt_session_id id;
 
     memcpy(id.bytes, p->id, sizeof id.bytes);
-    if (p->link->client->session)
-        sim_count_in_flight(p->link->client, endpoint_of(p->link->client), NULL);
+    struct sim_client *c = p->link->client;
+    if (c->session)
+        sim_count_in_flight(c, endpoint_of(c), NULL);
+    c->crossed |= p->link->number < c->last_attached;
+    if (c->last_attached < p->link->number)
+        c->last_attached = p->link->number;
     tt_queue_packet_conn_attach(&sim->server.conn, sim->now_us, &p->carrier, &id, &limits);
-    sim_note(sim, "attached", p->link->client->number, p->link->number);
+    sim_note(sim, "attached", c->number, p->link->number);
 }
 
 static void accept_link(struct sim *sim, struct sim_link *l)

@@ -218,12 +218,14 @@ struct sim_client {
     struct tt_slab_pool slabs;
     bool dirty;
     struct tt_dialing dialing;
-    bool redial;           /* dial though nothing is missing */
-    uint64_t dialled_us;   /* when the dial under way is answered, or TT_NEVER */
-    bool closing;          /* its program is done with the session */
-    bool may_be_closed;    /* the server's program is done with it */
-    bool closed;           /* and the session has ended */
-    struct sim_link *link; /* the newest, or NULL */
+    bool redial;            /* dial though nothing is missing */
+    uint64_t dialled_us;    /* when the dial under way is answered, or TT_NEVER */
+    bool closing;           /* its program is done with the session */
+    bool may_be_closed;     /* the server's program is done with it */
+    bool closed;            /* and the session has ended */
+    struct sim_link *link;  /* the newest, or NULL */
+    uint64_t last_attached; /* the highest number of its connections that the server has taken */
+    bool crossed;           /* one came to the server after one that was dialled later */
     struct sim_talk talks[SIM_MAX_STREAMS];
     unsigned talk_count;
     uint64_t progress;    /* grows with every byte delivered to an application, and every end */
