@@ -62,18 +62,19 @@ struct tt_carrier_due {
 
 /* Whether it answers (liveness.h). Times are TT_NEVER when there is nothing to wait for. */
 struct tt_liveness {
-    bool suspect;        /* it owes an answer for longer than its limit */
-    bool moved;          /* what flew on it was sent again on others */
-    bool busy;           /* it was full in this window: its rate is the carrier's */
-    bool measured;       /* it ever was: bytes_per_s is no mere lower bound */
-    uint64_t suspect_us; /* since when */
-    uint64_t heard_us;   /* when a packet last came */
-    uint64_t waiting_us; /* since when an answer is due: the clock of R-21 */
-    uint64_t asked_us;   /* when the PING under way left */
-    uint64_t queue_us;   /* what the last data that came had waited on its way, beside the least */
-    uint64_t skew_us;    /* when the least was last set anew; 0: never */
-    uint32_t skew_ms;    /* the least difference of our clock and the time in a header */
-    uint64_t quiet_us;   /* when the last new data came; nothing was asked since */
+    bool suspect;           /* it owes an answer for longer than its limit */
+    bool moved;             /* what flew on it was sent again on others */
+    bool busy;              /* it was full in this window: its rate is the carrier's */
+    bool measured;          /* it ever was: bytes_per_s is no mere lower bound */
+    uint64_t suspect_us;    /* since when */
+    uint64_t heard_us;      /* when a packet last came */
+    uint64_t waiting_us;    /* since when an answer is due: the clock of R-21 */
+    uint64_t asked_us;      /* when the PING under way left */
+    uint64_t last_asked_us; /* when the last one left, answered or not; 0: none did */
+    uint64_t queue_us; /* what the last data that came had waited on its way, beside the least */
+    uint64_t skew_us;  /* when the least was last set anew; 0: never */
+    uint32_t skew_ms;  /* the least difference of our clock and the time in a header */
+    uint64_t quiet_us; /* when the last new data came; nothing was asked since */
     uint64_t keepalive_us; /* when to ask though nothing is going on */
     bool answered;         /* PONG came; una and acks are to follow */
     uint64_t barrier_us;   /* when what is behind the barrier counts as discarded */

@@ -282,7 +282,7 @@ void tt_liveness_want_answer(struct tt_endpoint *e, struct tt_carrier *c, uint64
         c->due.ping = true;
     } else if (can_be_asked(e, c)) {
         tt_kcp_ask_window(&e->kcp);
-        c->live.asked_us = now_us;
+        c->live.asked_us = c->live.last_asked_us = now_us;
         tt_liveness_sent(c, now_us);
     }
 }
@@ -291,7 +291,7 @@ void tt_liveness_ask(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_u
 {
     make_token(e, c);
     c->due.ping = false;
-    c->live.asked_us = now_us;
+    c->live.asked_us = c->live.last_asked_us = now_us;
     c->live.asked_tx = c->path.next_tx;
     c->live.quiet_us = TT_NEVER;
     e->stats.pings_sent++;
@@ -337,6 +337,8 @@ static uint64_t ask_at_us(const struct tt_endpoint *e, const struct tt_carrier *
     if (c->live.barrier_us != TT_NEVER) /* that question was answered; what follows is on its way */
         since_us = c->live.waiting_us;
     since_us = tt_min_u64(since_us, c->live.quiet_us);
+    if (since_us < c->live.last_asked_us) /* it answered, and that is all it can do for now */
+        since_us = c->live.last_asked_us;
     const uint64_t at_us = since_us == TT_NEVER
                                ? TT_NEVER
                                : tt_deadline_after(since_us, tt_liveness_limit_us(e, c) / 2);

@@ -182,6 +182,30 @@ static void test_a_carrier_is_asked_at_half_of_the_limit_and_suspect_at_the_limi
     session_world_close(&s.world);
 }
 
+/* PONG comes, acks do not: the server's budget for this carrier is spent, say. */
+static void test_what_stays_outstanding_is_asked_about_at_half_of_the_limit_each_time(void **state)
+{
+    (void)state;
+    struct session_pair s;
+    open_native_pair(&s);
+    s.server.peer_max_bytes = 1;
+    send_into_the_void(&s, &s.client);
+    client_waits(&s.world, 50 * TT_MS);
+    while (*words_up(&s.world, &s.client, &s.server)) /* the server says that it drains */
+        words_down(&s.world, &s.server, &s.client);
+    const uint64_t asked = s.world.client.stats.pings_sent;
+    for (unsigned i = 0; i < 20; i++) {
+        client_waits(&s.world, 50 * TT_MS - 1);
+        words_up(&s.world, &s.client, &s.server);
+        assert_int_equal(s.world.client.stats.pings_sent, asked + i);
+        client_waits(&s.world, 1);
+        assert_string_equal(words_up(&s.world, &s.client, &s.server), "ping");
+        assert_non_null(strstr(words_down(&s.world, &s.server, &s.client), "pong"));
+    }
+    assert_int_equal(s.world.client.stats.suspicions, 0);
+    session_world_close(&s.world);
+}
+
 static void test_a_server_asks_and_suspects_as_well(void **state)
 {
     (void)state;
@@ -544,6 +568,7 @@ int main(void)
         cmocka_unit_test(test_the_clock_runs_while_something_is_outstanding),
         cmocka_unit_test(test_each_answer_starts_the_clock_anew),
         cmocka_unit_test(test_a_carrier_is_asked_at_half_of_the_limit_and_suspect_at_the_limit),
+        cmocka_unit_test(test_what_stays_outstanding_is_asked_about_at_half_of_the_limit_each_time),
         cmocka_unit_test(test_a_server_asks_and_suspects_as_well),
         cmocka_unit_test(test_a_suspect_carrier_that_answers_is_taken_back),
         cmocka_unit_test(test_a_pong_counts_on_its_carrier_and_for_its_question_only),
