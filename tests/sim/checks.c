@@ -12,15 +12,10 @@ void sim_progress(struct sim *sim, struct sim_client *c)
     c->progress_us = sim->now_us;
 }
 
-static bool has_working_link(const struct sim *sim, const struct sim_client *c)
+static bool has_working_link(const struct sim_client *c)
 {
-    TT_LIST_FOR_EACH(node, &sim->links)
-    {
-        const struct sim_link *l = TT_CONTAINER_OF(node, struct sim_link, node);
-        if (l->client == c && l == c->link && !l->cut && !l->frozen && l->at_client.open)
-            return true;
-    }
-    return false;
+    const struct sim_link *l = c->link;
+    return l && !l->cut && !l->frozen && l->at_client.open;
 }
 
 static bool has_begun_talk(const struct sim_client *c)
@@ -48,7 +43,7 @@ static void note_acked(struct sim *sim, struct sim_client *c)
 static void check_progress(struct sim *sim, struct sim_client *c)
 {
     note_acked(sim, c);
-    if (!has_working_link(sim, c) || !has_begun_talk(c))
+    if (!has_working_link(c) || !has_begun_talk(c))
         c->progress_us = sim->now_us;
     sim_require(sim, sim->now_us - c->progress_us <= sim->profile.stall_us,
                 "no progress on a working connection");

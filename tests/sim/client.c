@@ -125,10 +125,10 @@ static int next_packet(struct sim *sim, struct sim_plug *p, struct tt_gather *g,
 
 static void receive(struct sim *sim, struct sim_client *c)
 {
-    TT_LIST_FOR_EACH(node, &sim->links)
+    TT_LIST_FOR_EACH(node, &c->links)
     {
-        struct sim_link *l = TT_CONTAINER_OF(node, struct sim_link, node);
-        if (l->client != c || !l->at_client.open)
+        struct sim_link *l = TT_CONTAINER_OF(node, struct sim_link, of_client);
+        if (!l->at_client.open)
             continue;
         c->dirty |= sim_plug_receive(sim, &l->at_client, &c->slabs, take);
         if (l->at_client.learns_us <= sim->now_us)
@@ -140,10 +140,10 @@ static void receive(struct sim *sim, struct sim_client *c)
 static void end_session(struct sim *sim, struct sim_client *c, const char *how)
 {
     sim_note(sim, how, c->number, 0);
-    TT_LIST_FOR_EACH(node, &sim->links)
+    TT_LIST_FOR_EACH(node, &c->links)
     {
-        struct sim_link *l = TT_CONTAINER_OF(node, struct sim_link, node);
-        if (l->client == c && l->at_client.open)
+        struct sim_link *l = TT_CONTAINER_OF(node, struct sim_link, of_client);
+        if (l->at_client.open)
             sim_link_hang_up(sim, l);
     }
     c->closed = true;
@@ -180,10 +180,10 @@ static void handle_timeout(struct sim *sim, struct sim_client *c)
 
 static void flush(struct sim *sim, struct sim_client *c)
 {
-    TT_LIST_FOR_EACH(node, &sim->links)
+    TT_LIST_FOR_EACH(node, &c->links)
     {
-        struct sim_link *l = TT_CONTAINER_OF(node, struct sim_link, node);
-        if (l->client == c && (c->dirty || sim_plug_can_go_on(sim, &l->at_client)))
+        struct sim_link *l = TT_CONTAINER_OF(node, struct sim_link, of_client);
+        if (c->dirty || sim_plug_can_go_on(sim, &l->at_client))
             sim_plug_flush(sim, &l->at_client, next_packet);
     }
     c->dirty = false;
@@ -246,6 +246,7 @@ void sim_client_start(struct sim *sim, struct sim_client *c)
         config.id.bytes[i] = (uint8_t)sim_below(sim, 256);
     for (unsigned i = 0; i < sizeof config.hash_key; i++)
         config.hash_key[i] = (uint8_t)sim_below(sim, 256);
+    tt_list_init(&c->links);
     tt_slab_pool_init(&c->slabs, &sim->alloc, sim->profile.pool_bytes);
     sim_require(sim, tt_endpoint_init(&c->endpoint, &config, sim->now_us) == TT_OK,
                 "a client could not be made");
@@ -262,10 +263,10 @@ void sim_client_stop(struct sim *sim, struct sim_client *c)
 {
     if (!c->running)
         return;
-    TT_LIST_FOR_EACH(node, &sim->links)
+    TT_LIST_FOR_EACH(node, &c->links)
     {
-        struct sim_link *l = TT_CONTAINER_OF(node, struct sim_link, node);
-        if (l->client != c || !l->at_client.open)
+        struct sim_link *l = TT_CONTAINER_OF(node, struct sim_link, of_client);
+        if (!l->at_client.open)
             continue;
         tt_endpoint_carrier_close(&c->endpoint, sim->now_us, &l->at_client.carrier);
         sim_plug_close(&l->at_client);

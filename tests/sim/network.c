@@ -152,6 +152,7 @@ struct sim_link *sim_link_new(struct sim *sim, struct sim_client *client)
     l->client = client;
     l->accept_us = sim->now_us + sim->profile.shape.latency_us;
     tt_list_push_back(&sim->links, &l->node);
+    tt_list_push_back(&client->links, &l->of_client);
     sim_plug_open(sim, &l->at_client, l, &l->down, &l->up);
     sim_note(sim, "connected", client->number, l->number);
     return l;
@@ -241,6 +242,7 @@ void sim_bury_links(struct sim *sim)
         if (l->at_client.open || l->at_server.open || l->accept_us != TT_NEVER)
             continue;
         tt_list_remove(&l->node);
+        tt_list_remove(&l->of_client);
         sim_pipe_clear(&l->up);
         sim_pipe_clear(&l->down);
         free(l);

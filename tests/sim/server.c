@@ -241,8 +241,8 @@ void sim_server_start(struct sim *sim)
 {
     struct tt_queue_packet_conn_config config = {
         .tuning = sim->profile.server,
-        .max_sessions = 64,
-        .accept_backlog = 16,
+        .max_sessions = 64 + 2 * sim->profile.clients,
+        .accept_backlog = 16 + sim->profile.clients,
         .closed_us = 60 * TT_SECOND,
         .slabs = &sim->server.slabs,
         .alloc = &sim->alloc,

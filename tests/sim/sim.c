@@ -176,11 +176,17 @@ void sim_profile_default(struct sim_profile *p)
     tt_endpoint_tuning_default(&p->server);
 }
 
+static void *must_alloc(size_t count, size_t size)
+{
+    void *memory = calloc(count, size);
+    if (!memory)
+        abort();
+    return memory;
+}
+
 struct sim *sim_new(uint64_t seed, const struct sim_profile *profile)
 {
-    struct sim *sim = calloc(1, sizeof *sim);
-    if (!sim)
-        abort();
+    struct sim *sim = must_alloc(1, sizeof *sim);
     sim->seed = seed;
     sim->dice = mix(seed + 1);
     if (profile)
@@ -190,6 +196,7 @@ struct sim *sim_new(uint64_t seed, const struct sim_profile *profile)
     sim->now_us = sim->profile.start_us;
     sim->alloc = (struct tt_alloc){.get = get, .put = put, .ctx = sim};
     tt_list_init(&sim->links);
+    sim->clients = must_alloc(sim->profile.clients, sizeof *sim->clients);
     sim_server_start(sim);
     for (unsigned i = 0; i < sim->profile.clients; i++) {
         sim->clients[i].number = i;
@@ -201,7 +208,7 @@ struct sim *sim_new(uint64_t seed, const struct sim_profile *profile)
 static void stop_all(struct sim *sim)
 {
     sim->refusing = false;
-    for (unsigned i = 0; i < SIM_MAX_CLIENTS; i++)
+    for (unsigned i = 0; i < sim->profile.clients; i++)
         sim_client_stop(sim, &sim->clients[i]);
     sim_server_stop(sim);
     sim_bury_links(sim);
@@ -217,6 +224,7 @@ void sim_check_nothing_left(struct sim *sim)
 void sim_free(struct sim *sim)
 {
     stop_all(sim);
+    free(sim->clients);
     free(sim);
 }
 
@@ -290,6 +298,14 @@ static bool all_settled(const struct sim *sim)
     return true;
 }
 
+static uint64_t on_tick(const struct sim *sim, uint64_t at_us)
+{
+    const uint64_t tick_us = sim->profile.tick_us;
+    if (tick_us == 0 || at_us <= sim->now_us || at_us == TT_NEVER)
+        return at_us;
+    return (at_us + tick_us - 1) / tick_us * tick_us;
+}
+
 /* Returns whether the end came before that time. */
 static bool run(struct sim *sim, uint64_t until_us, bool (*is_end)(const struct sim *sim))
 {
@@ -298,7 +314,7 @@ static bool run(struct sim *sim, uint64_t until_us, bool (*is_end)(const struct 
         step(sim);
         if (is_end(sim))
             return true;
-        const uint64_t next = next_us(sim);
+        const uint64_t next = on_tick(sim, next_us(sim));
         if (next > until_us) {
             sim->now_us = until_us;
             return false;

@@ -33,7 +33,6 @@
 #include "core/session/dialing.h"
 #include "core/session/endpoint.h"
 
-#define SIM_MAX_CLIENTS 4u
 #define SIM_MAX_STREAMS 64u /* of a client */
 #define SIM_MAX_EVENTS  256u
 #define SIM_DEFAULTS    UINT64_MAX
@@ -131,7 +130,8 @@ void sim_plug_write(struct sim *sim, struct sim_plug *p, const uint8_t *data, ui
 bool sim_plug_can_go_on(const struct sim *sim, const struct sim_plug *p);
 
 struct sim_link {
-    struct tt_list_node node; /* in sim->links */
+    struct tt_list_node node;      /* in sim->links */
+    struct tt_list_node of_client; /* in client->links */
     uint32_t number;
     struct sim_client *client;
     struct sim_pipe up, down;
@@ -223,6 +223,7 @@ struct sim_client {
     bool closing;           /* its program is done with the session */
     bool may_be_closed;     /* the server's program is done with it */
     bool closed;            /* and the session has ended */
+    struct tt_list links;   /* until both ends are over */
     struct sim_link *link;  /* the newest, or NULL */
     uint64_t last_attached; /* the highest number of its connections that the server has taken */
     bool crossed;           /* one came to the server after one that was dialled later */
@@ -270,10 +271,12 @@ struct sim_profile {
     uint8_t smux_version;
     struct tt_endpoint_tuning client, server;
     struct sim_shape shape;
-    size_t pool_bytes;           /* of each end */
-    uint64_t stall_us;           /* no progress for so long on a working connection is a failure */
-    bool may_be_lost;            /* sessions may reach their time limits */
-    bool may_time_out;           /* segments may be sent again for other reasons than cuts */
+    size_t pool_bytes; /* of each end */
+    uint64_t stall_us; /* no progress for so long on a working connection is a failure */
+    uint64_t tick_us;  /* the clock moves in steps of this, so that what happens at about the same
+                        * time is one step: for very many clients; 0: to the next event */
+    bool may_be_lost;  /* sessions may reach their time limits */
+    bool may_time_out; /* segments may be sent again for other reasons than cuts */
     uint64_t refused_alloc;      /* from the start of the talks on, counted from 1; 0: none */
     uint64_t refused_alloc_step; /* and then every so many; 0: no other */
     uint64_t most_refused;
@@ -298,7 +301,7 @@ struct sim {
     uint64_t allocs;         /* since refusing began */
     uint64_t refused_allocs; /* how many were refused */
     bool refusing;
-    struct sim_client clients[SIM_MAX_CLIENTS];
+    struct sim_client *clients; /* owned: as many as the profile says */
     struct sim_server server;
     struct tt_list links;
     uint32_t next_link;
