@@ -190,9 +190,12 @@ static void wait_is_over(struct tt_timer *timer, uint64_t now_us)
 static void close_doomed(struct tt_redial_packet_conn *r, uint64_t now_us)
 {
     struct tt_carrier *c;
-    while ((c = tt_endpoint_next_doomed(r->endpoint)) != NULL)
+    bool any = false;
+    for (; (c = tt_endpoint_next_doomed(r->endpoint)) != NULL; any = true)
         drop_conn(r, now_us, TT_CONTAINER_OF(c, struct tt_conn, carrier),
                   c->we_drain ? "no longer needed" : "no answer");
+    if (any) /* without it the session may be over, or others may have more to do */
+        r->changed(r, now_us);
 }
 
 void tt_redial_packet_conn_review(struct tt_redial_packet_conn *r, uint64_t now_us)

@@ -137,10 +137,10 @@ static void announce_sessions(struct tt_listener *l)
 static void serve_one(struct tt_listener *l, struct tt_server_session *s, uint64_t now_us)
 {
     struct accepted *a = s->user;
+    tt_listener_packet_conn_close_doomed(&l->conns, &s->endpoint, now_us);
     if (a && s->endpoint.error && !a->session.ended_told)
         report(&l->conns, TT_REPORT_SESSION_ENDED, a->session.id_text,
                tt_strerror(s->endpoint.error));
-    tt_listener_packet_conn_close_doomed(&l->conns, &s->endpoint, now_us);
     tt_queue_packet_conn_flushed(&l->conns.queue,
                                  s); /* serving may free it: its deadline until then */
     if (a) {

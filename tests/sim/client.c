@@ -96,6 +96,18 @@ void sim_client_redial(struct sim *sim, struct sim_client *c)
                 (e->config.tuning.legacy || e->kcp.stats.segments_in > 0); /* */
 }
 
+void sim_client_moves(struct sim *sim, struct sim_client *c)
+{
+    sim_note(sim, "client moves", c->number, 0);
+    TT_LIST_FOR_EACH(node, &c->links)
+    {
+        sim_link_freeze(sim, TT_CONTAINER_OF(node, struct sim_link, of_client), true, true);
+    }
+    tt_endpoint_network_changed(&c->endpoint, sim->now_us);
+    tt_dialing_forget(&c->dialing);
+    c->dirty = true;
+}
+
 /* --- a turn --- */
 
 /* Where CLOSE was lost with its carrier, the next one is told that the session is unknown. */
@@ -223,6 +235,8 @@ uint64_t sim_client_next_us(const struct sim *sim, const struct sim_client *c)
 {
     if (!c->running)
         return TT_NEVER;
+    if (c->endpoint.error) /* it came of a connection that was closed last */
+        return sim->now_us;
     const uint64_t dial_us = c->dialled_us == TT_NEVER
                                  ? tt_dialing_deadline(&c->dialing, &c->endpoint, sim->now_us)
                                  : c->dialled_us;
