@@ -7,6 +7,12 @@
 
 /* --- streams --- */
 
+static int accept_stream(void *session)
+{
+    struct tt_stream *st;
+    return tt_session_accept_stream(session, &st);
+}
+
 static void test_bytes_go_both_ways(void **state)
 {
     (void)state;
@@ -232,6 +238,24 @@ static void test_closing_a_session_waits_for_what_was_written(void **state)
     api_close(&p);
 }
 
+/* CLOSE frees what there is to free, and nothing that was received. */
+static void test_what_came_before_the_peer_closed_its_session_is_still_read(void **state)
+{
+    (void)state;
+    struct api_pair p;
+    struct tt_stream *c, *s;
+    api_open(&p, NULL, NULL);
+    api_open_stream(&p, &c, &s);
+    assert_int_equal(api_write(c, 200 * KIB, 1), TT_OK);
+    assert_int_equal(tt_session_close(p.client), TT_OK);
+    p.client = NULL;
+    assert_int_equal(accept_stream(p.server), TT_E_CLOSED); /* it has come */
+    assert_int_equal(api_read(s, 200 * KIB, 1), TT_OK);
+    assert_int_equal(api_read_end(s), TT_E_END);
+    tt_stream_close(s);
+    api_close(&p);
+}
+
 static void test_a_server_that_closes_at_once_loses_nothing(void **state)
 {
     (void)state;
@@ -276,12 +300,6 @@ static void test_a_writer_waits_for_its_reader(void **state)
 }
 
 /* --- ends of sessions --- */
-
-static int accept_stream(void *session)
-{
-    struct tt_stream *st;
-    return tt_session_accept_stream(session, &st);
-}
 
 static void test_everybody_who_waits_learns_of_the_end_of_a_session(void **state)
 {
@@ -580,6 +598,7 @@ int main(void)
         cmocka_unit_test(test_a_reset_closes_to_a_legacy_peer),
         cmocka_unit_test(test_what_was_written_before_closing_arrives),
         cmocka_unit_test(test_closing_a_session_waits_for_what_was_written),
+        cmocka_unit_test(test_what_came_before_the_peer_closed_its_session_is_still_read),
         cmocka_unit_test(test_a_server_that_closes_at_once_loses_nothing),
         cmocka_unit_test(test_a_writer_waits_for_its_reader),
         cmocka_unit_test(test_everybody_who_waits_learns_of_the_end_of_a_session),

@@ -48,6 +48,12 @@ static void redial(struct sim *sim, uint64_t arg)
         sim_client_redial(sim, &sim->clients[arg]);
 }
 
+static void move(struct sim *sim, uint64_t arg)
+{
+    if (sim->clients[arg].running)
+        sim_client_moves(sim, &sim->clients[arg]);
+}
+
 /* --- what a run is like --- */
 
 static uint32_t pick(struct sim *dice, const uint32_t *from, unsigned count)
@@ -254,6 +260,8 @@ static void plan_terminations(struct sim *sim, uint64_t within_us)
         for (uint64_t n = sim_chance(sim, 50) ? sim_below(sim, 5) : 0; n > 0; n--)
             plan(sim, within_us, sim_freeze_randomly, sim->profile.clients);
     }
+    if (sim->profile.may_time_out && sim_chance(sim, 10))
+        plan(sim, within_us, move, sim->profile.clients);
     for (uint64_t n = sim_below(sim, 3); n > 0; n--)
         plan(sim, within_us, redial, sim->profile.clients);
     if (sim_chance(sim, 20))

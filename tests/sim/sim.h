@@ -245,12 +245,16 @@ uint64_t sim_client_next_us(const struct sim *sim, const struct sim_client *c);
 void sim_client_stop(struct sim *sim, struct sim_client *c);
 /* The program closes its session; the client stops when that has been told. */
 void sim_client_close(struct sim *sim, struct sim_client *c);
+/* Its network has another address: nothing passes on its connections any more, and it is told. */
+void sim_client_moves(struct sim *sim, struct sim_client *c);
 /* The client dials beside the connection that it has. */
 void sim_client_redial(struct sim *sim, struct sim_client *c);
 
 struct sim_server {
     bool running;
     uint64_t busy_until_us; /* the machine does other things: nothing is read or answered */
+    unsigned discards;      /* packets with data that it is still to throw away, against R-11 ... */
+    unsigned discarded;     /* ... and has */
     struct tt_queue_packet_conn conn;
     struct tt_slab_pool slabs;
 };

@@ -460,6 +460,75 @@ static void test_a_carrier_that_was_idle_for_long_is_not_relied_on(void **state)
     end_story(sim);
 }
 
+static void discard_one(struct sim *sim, uint64_t arg)
+{
+    (void)arg;
+    sim->server.discards = 1;
+}
+
+/* A server that breaks its promise, or loses what it took, is found out by the next answer. */
+static void test_what_the_peer_throws_away_is_missed_for_a_few_round_trips(void **state)
+{
+    (void)state;
+    const struct sim_profile p = usual(RTT_US);
+    struct sim *sim = new_sim(&p);
+    add_talk(sim, 1000000, 1, 10 * TT_SECOND);
+    sim_at(sim, sim->now_us + 3 * TT_SECOND, discard_one, 0);
+    sim_run_talks(sim, sim->now_us + 60 * TT_SECOND);
+    assert_int_equal(sim->server.discarded, 1);
+    assert_true(sim->clients[0].endpoint.kcp.send.retransmissions[TT_KCP_DISCARDED] >= 1);
+    assert_int_equal(sim->dials, 1);
+    assert_in_range(sim->clients[0].longest_silence_us[1], 0, TT_SECOND);
+    end_story(sim);
+}
+
+/* The reader stops and goes on: the news of a shut window leaves on the slow carrier or on the fast
+ * one, and comes before or after that of the open one.
+ */
+static void test_a_shut_window_that_overtakes_an_open_one_stops_nothing(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 20; i++) {
+        struct sim_profile p = usual(RTT_US);
+        p.client.carriers = 2;
+        p.shape.odd_latency_us = 100 * TT_MS;
+        p.server.rcv_wnd_first = p.server.rcv_wnd = 32;
+        p.server.max_receive_buffer = p.server.max_stream_buffer = 65536;
+        p.start_us += i * TT_MS;
+        struct sim *sim = sim_new(i + 1, &p);
+        struct sim_talk *t = add_talk(sim, 500000, 500000, 0);
+        t->server.plan.most_a_read = 50000;
+        t->server.plan.read_pause_us = 50 * TT_MS;
+        sim_run_talks(sim, sim->now_us + 120 * TT_SECOND);
+        assert_in_range(sim->clients[0].longest_silence_us[1], 0, TT_SECOND);
+        end_story(sim);
+    }
+}
+
+static void move(struct sim *sim, uint64_t arg)
+{
+    sim_client_moves(sim, &sim->clients[arg]);
+}
+
+/* Told of it, a client does not wait for silence to show it; its server, when it spreads what it
+ * sends over several connections, has to.
+ */
+static void test_a_client_with_a_new_address_goes_on_soon(void **state)
+{
+    (void)state;
+    for (unsigned carriers = 1; carriers <= 3; carriers++) {
+        struct sim_profile p = usual(RTT_US);
+        p.client.carriers = carriers;
+        struct sim *sim = new_sim(&p);
+        add_talk(sim, 1000000, 1000000, 10 * TT_SECOND);
+        for (unsigned i = 1; i <= 3; i++)
+            sim_at(sim, sim->now_us + i * 2 * TT_SECOND, move, 0);
+        sim_run_talks(sim, sim->now_us + 60 * TT_SECOND);
+        expect_silence_below(sim, (carriers == 1 ? 6 : 10) * RTT_US);
+        end_story(sim);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -481,6 +550,9 @@ int main(void)
         cmocka_unit_test(test_a_session_of_large_packets_goes_on_in_small_ones),
         cmocka_unit_test(test_four_carriers_may_come_in_any_order),
         cmocka_unit_test(test_a_carrier_that_was_idle_for_long_is_not_relied_on),
+        cmocka_unit_test(test_what_the_peer_throws_away_is_missed_for_a_few_round_trips),
+        cmocka_unit_test(test_a_shut_window_that_overtakes_an_open_one_stops_nothing),
+        cmocka_unit_test(test_a_client_with_a_new_address_goes_on_soon),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
