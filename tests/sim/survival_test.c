@@ -460,6 +460,26 @@ static void test_a_carrier_that_was_idle_for_long_is_not_relied_on(void **state)
     end_story(sim);
 }
 
+/* Its budget is spent at one end, and there is no other: PONG is all that can come. */
+static void test_a_spent_connection_is_not_asked_again_and_again(void **state)
+{
+    (void)state;
+    struct sim_profile p = usual(2 * TT_MS);
+    p.client.carrier_max_bytes = 20000;
+    p.stall_us = 10 * TT_SECOND;
+    struct sim *sim = new_sim(&p);
+    add_talk(sim, 1, 50000, 0);
+    struct sim_speaker_plan *typing = &add_talk(sim, 10000, 1, 0)->client.plan;
+    typing->most_a_write = 20;
+    typing->write_pause_us = 5 * TT_MS;
+    sim_run_until(sim, sim->now_us + 3 * TT_MS);
+    sim->outage_until_us = sim->now_us + 6 * TT_SECOND; /* what is connected stays so */
+    sim_run_until(sim, sim->outage_until_us);
+    assert_in_range(sim->clients[0].endpoint.stats.pings_sent, 0, 6000 / 50);
+    sim_run_talks(sim, sim->now_us + 60 * TT_SECOND);
+    end_story(sim);
+}
+
 static void discard_one(struct sim *sim, uint64_t arg)
 {
     (void)arg;
@@ -550,6 +570,7 @@ int main(void)
         cmocka_unit_test(test_a_session_of_large_packets_goes_on_in_small_ones),
         cmocka_unit_test(test_four_carriers_may_come_in_any_order),
         cmocka_unit_test(test_a_carrier_that_was_idle_for_long_is_not_relied_on),
+        cmocka_unit_test(test_a_spent_connection_is_not_asked_again_and_again),
         cmocka_unit_test(test_what_the_peer_throws_away_is_missed_for_a_few_round_trips),
         cmocka_unit_test(test_a_shut_window_that_overtakes_an_open_one_stops_nothing),
         cmocka_unit_test(test_a_client_with_a_new_address_goes_on_soon),
