@@ -289,6 +289,28 @@ static void test_a_new_connection_beside_the_old_one_takes_over(void **state)
 
 /* --- outages --- */
 
+/* R-19: where connections overtake each other, the server answers on the one that came last, and
+ * goes on there when the first word comes on an older one.
+ */
+static void test_a_legacy_connection_whose_first_word_comes_late_does_not_push_in(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 50; i++) {
+        struct sim_profile p;
+        sim_profile_default(&p);
+        p.client.legacy = p.server.legacy = true;
+        p.shape.jitter_us = 200 * TT_MS;
+        p.may_time_out = true;
+        struct sim *sim = sim_new(first_seed() + i, &p);
+        add_echo(sim, 100000, 100000);
+        for (unsigned n = 0; n < 5; n++)
+            sim_at(sim, sim->now_us + 100 * TT_MS + n * 30 * TT_MS, redial_now, 0);
+        sim_run_talks(sim, sim->now_us + 60 * TT_SECOND);
+        sim_check_nothing_left(sim);
+        sim_free(sim);
+    }
+}
+
 static void test_a_session_outlives_nine_minutes_without_a_network(void **state)
 {
     (void)state;
@@ -752,6 +774,7 @@ int main(void)
         cmocka_unit_test(test_connections_that_live_no_longer_than_a_round_trip_end_nothing),
         cmocka_unit_test(test_connections_that_carry_a_few_kilobytes_end_nothing),
         cmocka_unit_test(test_a_new_connection_beside_the_old_one_takes_over),
+        cmocka_unit_test(test_a_legacy_connection_whose_first_word_comes_late_does_not_push_in),
         cmocka_unit_test(test_a_session_outlives_nine_minutes_without_a_network),
         cmocka_unit_test(test_an_outage_costs_no_more_than_the_dials),
         cmocka_unit_test(test_both_ends_give_up_at_their_time_limits_and_free_all),

@@ -460,6 +460,40 @@ static void test_a_carrier_that_was_idle_for_long_is_not_relied_on(void **state)
     end_story(sim);
 }
 
+/* Somebody else opens a connection with the ID of the session, and asks for its window. */
+static struct sim_link *stranger_comes(struct sim *sim, struct sim_client *c)
+{
+    struct sim_link *l = sim_link_new(sim, c);
+    uint8_t header[TT_ENCAP_HEADER], wask[TT_KCP_HEADER];
+    tt_encap_header(header, sizeof wask);
+    tt_kcp_header_write(
+        wask, &(struct tt_kcp_header){.conv = c->endpoint.config.conv, .cmd = TT_KCP_WASK});
+    sim_pipe_write(sim, &l->up, c->endpoint.config.id.bytes, TT_SESSION_ID_LEN);
+    sim_pipe_write(sim, &l->up, header, sizeof header);
+    sim_pipe_write(sim, &l->up, wask, sizeof wask);
+    sim_run_until(sim, l->accept_us);
+    sim_plug_close(&l->at_client); /* it only listens */
+    return l;
+}
+
+/* on a carrier of a native session nothing is said before its HELLO has come. */
+static void test_a_stranger_who_knows_the_id_is_told_nothing(void **state)
+{
+    (void)state;
+    struct sim_profile p = usual(RTT_US);
+    p.shape.bytes_per_ms = 1000; /* one carrier does not take all that there is */
+    struct sim *sim = new_sim(&p);
+    add_talk(sim, 1000, 10000000, 0);
+    sim_run_until(sim, sim->now_us + TT_SECOND);
+    const struct sim_link *l = stranger_comes(sim, &sim->clients[0]);
+    sim_run_until(sim, sim->now_us + TT_SECOND);
+    assert_int_equal(l->at_server.carrier.received_packets, 1);
+    assert_int_equal(l->at_server.carrier.taken_packets, 0);
+    sim_run_talks(sim, sim->now_us + 60 * TT_SECOND);
+    expect_silence_below(sim, 4 * RTT_US);
+    end_story(sim);
+}
+
 /* Its budget is spent at one end, and there is no other: PONG is all that can come. */
 static void test_a_spent_connection_is_not_asked_again_and_again(void **state)
 {
@@ -570,6 +604,7 @@ int main(void)
         cmocka_unit_test(test_a_session_of_large_packets_goes_on_in_small_ones),
         cmocka_unit_test(test_four_carriers_may_come_in_any_order),
         cmocka_unit_test(test_a_carrier_that_was_idle_for_long_is_not_relied_on),
+        cmocka_unit_test(test_a_stranger_who_knows_the_id_is_told_nothing),
         cmocka_unit_test(test_a_spent_connection_is_not_asked_again_and_again),
         cmocka_unit_test(test_what_the_peer_throws_away_is_missed_for_a_few_round_trips),
         cmocka_unit_test(test_a_shut_window_that_overtakes_an_open_one_stops_nothing),
