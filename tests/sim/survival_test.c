@@ -359,6 +359,24 @@ static void test_10_mb_arrive_though_each_connection_freezes_after_a_few_kb(void
     }
 }
 
+/* The limit is taken for what it is, and not given away: at least three quarters of it are used. */
+static void test_a_limit_of_one_direction_is_learned_well(void **state)
+{
+    (void)state;
+    for (uint64_t limit = 9000; limit <= 90000; limit += 3000) {
+        struct sim_profile p = usual(RTT_US);
+        p.shape.freeze_down = limit;
+        struct sim *sim = new_sim(&p);
+        add_talk(sim, 1, 2000000, 0);
+        sim_run_until(sim, sim->now_us + 4 * TT_SECOND);
+        const struct tt_budget *b = &sim->clients[0].endpoint.budget;
+        assert_in_range(b->learners[TT_BUDGET_DOWN].limit, limit / 2, limit);
+        assert_int_equal(b->learners[TT_BUDGET_SUM].limit, 0);
+        sim_run_talks(sim, sim->now_us + 600 * TT_SECOND);
+        end_story(sim);
+    }
+}
+
 /* --- hangs that were found on paper --- */
 
 static void be_busy(struct sim *sim, uint64_t duration_us)
@@ -599,6 +617,7 @@ int main(void)
         cmocka_unit_test(test_the_loss_of_one_of_several_is_no_gap),
         cmocka_unit_test(test_a_client_learns_at_once_that_its_server_lost_the_session),
         cmocka_unit_test(test_10_mb_arrive_though_each_connection_freezes_after_a_few_kb),
+        cmocka_unit_test(test_a_limit_of_one_direction_is_learned_well),
         cmocka_unit_test(test_a_server_that_stands_still_for_two_seconds_causes_no_storm),
         cmocka_unit_test(test_a_server_that_speaks_after_its_carrier_was_lost_is_heard),
         cmocka_unit_test(test_a_session_of_large_packets_goes_on_in_small_ones),

@@ -74,9 +74,13 @@ void tt_carriers_set_budget(struct tt_endpoint *e, struct tt_carrier *c)
     l->max_age_us = budget_of(e, TT_BUDGET_AGE, t->carrier_max_age_us, l->max_age_us);
 }
 
-/* What is known to have passed, not what was sent into the void. */
-static struct tt_budget_use use_of(const struct tt_carrier *c, uint64_t now_us)
+/* What is known to have passed, not what was sent into the void; and how much more may have been
+ * let pass: of what came, all but the end of one more packet.
+ */
+static struct tt_budget_use use_of(const struct tt_endpoint *e, const struct tt_carrier *c,
+                                   uint64_t now_us)
 {
+    const uint64_t most_down = c->received_bytes + e->longest_received;
     const uint64_t last_us = c->live.suspect || c->doomed ? c->live.heard_us : now_us;
     const uint64_t age_us = last_us - c->opened_us;
     return (struct tt_budget_use){
@@ -85,9 +89,9 @@ static struct tt_budget_use use_of(const struct tt_carrier *c, uint64_t now_us)
                     [TT_BUDGET_AGE] = age_us,
                     [TT_BUDGET_SUM] = c->confirmed_bytes + c->received_bytes},
         .at_most = {[TT_BUDGET_UP] = c->taken_bytes,
-                    [TT_BUDGET_DOWN] = c->received_bytes,
+                    [TT_BUDGET_DOWN] = most_down,
                     [TT_BUDGET_AGE] = age_us,
-                    [TT_BUDGET_SUM] = c->taken_bytes + c->received_bytes}};
+                    [TT_BUDGET_SUM] = c->taken_bytes + most_down}};
 }
 
 void tt_carriers_learn(struct tt_endpoint *e, const struct tt_carrier *c, uint64_t now_us)
@@ -95,7 +99,7 @@ void tt_carriers_learn(struct tt_endpoint *e, const struct tt_carrier *c, uint64
     if (!e->config.client || !e->config.tuning.learn_limits || !c->proven || e->error ||
         e->closing || c->role != TT_CARRIER_ACTIVE)
         return;
-    const struct tt_budget_use use = use_of(c, now_us);
+    const struct tt_budget_use use = use_of(e, c, now_us);
     if (c->spent)
         tt_budget_kept(&e->budget);
     else if (!c->we_drain)

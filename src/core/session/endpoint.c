@@ -482,13 +482,20 @@ static void settle(struct tt_endpoint *e, struct tt_carrier *c, uint64_t refused
         tt_carriers_doom(e, c);
 }
 
+static void note_packet(struct tt_endpoint *e, struct tt_carrier *c, uint32_t bytes)
+{
+    c->received_packets++;
+    c->received_bytes += bytes;
+    if (e->longest_received < bytes)
+        e->longest_received = bytes;
+}
+
 int tt_endpoint_receive(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
                         struct tt_span packet, struct tt_slab *slab)
 {
     const uint64_t refused_before = e->kcp.receive.no_memory;
 
-    c->received_packets++;
-    c->received_bytes += packet.len + c->limits.framing;
+    note_packet(e, c, (uint32_t)packet.len + c->limits.framing);
     if (e->error)
         return e->error;
     if (c->doomed)

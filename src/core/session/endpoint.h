@@ -89,6 +89,7 @@ struct tt_endpoint {
     struct tt_carrier *best_last;      /* of rank LAST, the one to use when there is no better */
     struct tt_carrier *data_carrier;   /* that last brought data, or NULL */
     uint32_t unproven_in_a_row;        /* carriers that went without ever bringing anything */
+    uint32_t longest_received;         /* packet, on any carrier, framing included */
     uint64_t rtt_us;                   /* of the carrier that was measured last; 0: none yet */
     uint64_t tokens;                   /* PINGs so far */
     uint32_t gone[TT_GONE_REMEMBERED]; /* numbers of the carriers that went last */
