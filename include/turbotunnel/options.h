@@ -77,7 +77,8 @@ struct tt_options {
     bool no_learning;    /* client: do not learn such limits from connections that died alike */
     uint64_t liveness_floor_us;   /* a connection has so long to answer at least; 0: 100 ms */
     uint64_t liveness_ceiling_us; /* and at most; 0: 30 s */
-    size_t max_buffer_bytes;      /* of the loop: data held for all sessions; 0: 1 GiB */
+    size_t max_buffer_bytes; /* of the loop: data held for all sessions, an eighth of it not for
+                                what is written; 0: 1 GiB */
     const struct tt_alloc *alloc; /* NULL: malloc and free */
     struct tt_loop *loop;         /* where it lives; NULL: a loop and thread of its own */
     void (*report)(void *ctx, const struct tt_report *report); /* on the loop's thread; must not

@@ -53,12 +53,23 @@ static struct tt_slab *take_spare(struct tt_slab_pool *pool, enum tt_slab_class 
     return slab;
 }
 
+static bool fits(const struct tt_slab_pool *pool, enum tt_slab_class class, size_t limit_bytes)
+{
+    const uint32_t bytes = classes[class].bytes;
+    return bytes <= limit_bytes && pool->live_bytes <= limit_bytes - bytes;
+}
+
+bool tt_slab_may_write(const struct tt_slab_pool *pool, enum tt_slab_class class)
+{
+    return fits(pool, class, pool->limit_bytes - pool->limit_bytes / 8);
+}
+
 struct tt_slab *tt_slab_get(struct tt_slab_pool *pool, enum tt_slab_class class)
 {
     const uint32_t bytes = classes[class].bytes;
     struct tt_slab *slab = NULL;
 
-    if (bytes <= pool->limit_bytes && pool->live_bytes <= pool->limit_bytes - bytes) {
+    if (fits(pool, class, pool->limit_bytes)) {
         slab = take_spare(pool, class);
         if (!slab)
             slab = pool->alloc->get(pool->alloc->ctx, bytes);

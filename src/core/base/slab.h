@@ -64,6 +64,12 @@ void tt_slab_pool_trim(struct tt_slab_pool *pool);
 /* A slab with one reference, used = 0, or NULL: limit or allocator. */
 struct tt_slab *tt_slab_get(struct tt_slab_pool *pool, enum tt_slab_class class);
 
+/* Whether one more slab of this class may be filled with what the application writes: an eighth of
+ * the limit is left for the headers and control frames without which nothing leaves again, and for
+ * what comes in and opens windows.
+ */
+bool tt_slab_may_write(const struct tt_slab_pool *pool, enum tt_slab_class class);
+
 /* The bytes that fit into a slab of this class. */
 uint32_t tt_slab_capacity(enum tt_slab_class class);
 

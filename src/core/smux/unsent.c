@@ -82,6 +82,8 @@ static struct tt_slab *slab_for_frame(struct tt_smux *m, const struct tt_smux_un
     if (last && last->slab->class != TT_SLAB_SMALL &&
         tt_slab_room(last->slab) >= TT_SMUX_HEADER + least)
         return tt_slab_ref(last->slab);
+    if (!tt_slab_may_write(m->config.slabs, class))
+        return NULL;
     if (class != TT_SLAB_SMALL)
         return tt_slab_get(m->config.slabs, class);
     struct tt_slab *shared = tt_smux_shared_slab(m, TT_SMUX_HEADER + least);

@@ -118,6 +118,24 @@ static void test_live_bytes_never_pass_the_limit(void **state)
     assert_null(tt_slab_get(&pool, TT_SLAB_SMALL));
 }
 
+static void test_writers_leave_an_eighth_of_the_limit(void **state)
+{
+    (void)state;
+    struct tt_slab *slabs[7];
+    pool.limit_bytes = 8u * TT_SLAB_SMALL_BYTES;
+    assert_false(tt_slab_may_write(&pool, TT_SLAB_MEDIUM));
+    for (size_t i = 0; i < ARRAY_LEN(slabs); i++) {
+        assert_true(tt_slab_may_write(&pool, TT_SLAB_SMALL));
+        slabs[i] = tt_slab_get(&pool, TT_SLAB_SMALL);
+    }
+    assert_false(tt_slab_may_write(&pool, TT_SLAB_SMALL));
+    struct tt_slab *last = tt_slab_get(&pool, TT_SLAB_SMALL);
+    assert_non_null(last);
+    tt_slab_unref(last);
+    for (size_t i = 0; i < ARRAY_LEN(slabs); i++)
+        tt_slab_unref(slabs[i]);
+}
+
 static void test_a_refused_allocation_is_counted(void **state)
 {
     (void)state;
@@ -162,6 +180,7 @@ int main(void)
         TEST(test_a_spare_slab_is_used_again_and_is_as_new),
         TEST(test_only_so_many_spare_slabs_are_kept),
         TEST(test_live_bytes_never_pass_the_limit),
+        TEST(test_writers_leave_an_eighth_of_the_limit),
         TEST(test_a_refused_allocation_is_counted),
         TEST(test_a_slab_is_charged_once_and_to_one_account),
         TEST(test_a_pool_of_zeroes_can_be_disposed_of),

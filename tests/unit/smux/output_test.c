@@ -635,6 +635,41 @@ static void test_a_writer_is_stopped_at_the_limit_and_told_of_room(void **state)
     world_end(&w);
 }
 
+/* What the streams hold fills the memory, and can only leave with a header for each piece, once
+ * the reader's windows come in: both need memory too.
+ */
+static void test_writers_that_have_filled_the_memory_can_still_send(void **state)
+{
+    (void)state;
+    enum { STREAMS = 4 };
+    static const uint8_t data[10000];
+    static uint8_t buf[1u << 16];
+    struct world w;
+    struct tt_smux_stream *c[STREAMS], *s[STREAMS];
+    uint64_t written = 0, read = 0;
+    size_t n;
+
+    world_begin(&w, 2);
+    w.client.slabs.limit_bytes = 1u << 20;
+    for (unsigned i = 0; i < STREAMS; i++)
+        world_open(&w, &c[i], &s[i]);
+    for (unsigned i = 0; i < STREAMS; i++)
+        while (tt_smux_write(c[i], data, sizeof data, &n) == TT_OK) {
+            written += n;
+            world_settle(&w); /* up to the window */
+        }
+    assert_int_equal(tt_smux_write(c[0], data, sizeof data, &n), TT_E_NOMEM);
+    for (uint64_t before = UINT64_MAX; read != before;) {
+        before = read;
+        for (unsigned i = 0; i < STREAMS; i++)
+            while (tt_smux_read(s[i], buf, sizeof buf, &n) == TT_OK)
+                read += n;
+        world_settle(&w);
+    }
+    assert_int_equal(read, written);
+    world_end(&w);
+}
+
 static void test_a_send_buffer_of_one_byte_works(void **state)
 {
     (void)state;
@@ -835,6 +870,7 @@ int main(void)
         cmocka_unit_test(test_rooms_behind_each_other_do_not_overlap),
         cmocka_unit_test(test_a_room_that_is_never_used_is_given_back_at_the_end),
         cmocka_unit_test(test_a_writer_is_stopped_at_the_limit_and_told_of_room),
+        cmocka_unit_test(test_writers_that_have_filled_the_memory_can_still_send),
         cmocka_unit_test(test_a_send_buffer_of_one_byte_works),
         cmocka_unit_test(test_frames_are_never_longer_than_the_limit),
         cmocka_unit_test(test_streams_that_are_not_accepted_report_nothing_yet),
