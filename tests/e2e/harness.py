@@ -177,10 +177,18 @@ class Program:
             pass
         return self._cpu_s() - before_s > 0.1
 
+    def is_asleep(self):
+        """Whether its main thread waits for something, neither running nor about to."""
+        return self._stat()[0] == "S"
+
     def _cpu_s(self):
-        with open(f"/proc/{self.pid}/stat", encoding="ascii") as stat:
-            fields = stat.read().rsplit(")", 1)[1].split()
+        fields = self._stat()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def _stat(self):
+        """The fields of /proc/PID/stat from the state on."""
+        with open(f"/proc/{self.pid}/stat", encoding="ascii") as stat:
+            return stat.read().rsplit(")", 1)[1].split()
 
 
 def run(path, *args):
@@ -269,13 +277,11 @@ class EchoServer(Acceptor):
                 pass
 
 
-def connect(address, send_buffer=None):
+def connect(address):
     """Connects to "HOST:PORT" or "[HOST]:PORT"."""
     host, port = address.rsplit(":", 1)
     host = host.strip("[]")
     s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    if send_buffer:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
     s.settimeout(DEADLINE_S)
     try:
         s.connect((host, int(port)))
@@ -321,6 +327,21 @@ def read_to_end_or_reset(s):
 def unacknowledged_bytes(s):
     """What the other side's kernel has not acknowledged yet; an end counts as one byte."""
     return struct.unpack("i", fcntl.ioctl(s, termios.TIOCOUTQ, bytes(4)))[0]
+
+
+def unread_bytes(reader, writer):
+    """What has come over an IPv4 connection, into the kernel, and was not read yet; an end counts as
+    one byte. The ends are given by their addresses, as of getsockname().
+    """
+    def kernel_name(address):
+        return f"{struct.unpack('=I', socket.inet_aton(address[0]))[0]:08X}:{address[1]:04X}"
+
+    ends = [kernel_name(reader), kernel_name(writer)]
+    while True:  # a list that changes while it is read may lack a connection
+        with open("/proc/net/tcp", encoding="ascii") as connections:
+            for fields in map(str.split, connections):
+                if fields[1:3] == ends:
+                    return int(fields[4].split(":")[1], 16)
 
 
 def is_open_and_quiet(s):
