@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """That the benchmark says what it measured, and that its peer moves what it says.
 
-    bench_test.py PEER      PEER: tests/bench/peer in the build directory
+    bench_test.py COMMAND...    tests/bench/peer in the build directory, with valgrind and its options
+                                before it if it is to be watched
 """
 
 import sys
@@ -13,7 +14,7 @@ import report
 from children import Server
 from pairs import LEGACY, OURS, PLAIN, TUNED
 
-peer = None
+peer = []  # the words that start it
 
 
 def runs(*speeds):
@@ -92,8 +93,10 @@ class PeerTest(unittest.TestCase):
 
     def client(self, kind, mode, *options, api="blocking"):
         common = ["--kind", kind, "--api", api, "--mode", mode]
-        with Server([peer, "server", *common, "127.0.0.1:0"]) as server:
-            return children.run_json([peer, "client", *common, *options, server.address], 120)
+        with Server([*peer, "server", *common, "127.0.0.1:0"]) as server:
+            said = children.run_json([*peer, "client", *common, *options, server.address], 120)
+        self.assertEqual(server.process.returncode, 0)
+        return said
 
     def test_all_bytes_of_all_streams_are_counted(self):
         for kind in ("plain", "turbotunnel"):
@@ -118,19 +121,19 @@ class PeerTest(unittest.TestCase):
                     self.assertEqual(self.client(kind, mode, "--duration", "0.05")["mode"], mode)
 
     def test_a_server_that_is_gone_is_an_error(self):
-        with Server([peer, "server", "127.0.0.1:0"]) as server:
+        with Server([*peer, "server", "127.0.0.1:0"]) as server:
             address = server.address
         for kind in ("plain", "turbotunnel"):
             with self.assertRaises(children.Failed):
-                children.run([peer, "client", "--kind", kind, "--bytes", "1", address], 60)
+                children.run([*peer, "client", "--kind", kind, "--bytes", "1", address], 60)
 
     def test_bad_usage_is_told(self):
         for words in ([], ["server"], ["client", "127.0.0.1:1"], ["server", "--mode", "x", "a:1"],
                       ["server", "--kind", "plain", "--api", "callback", "a:1"]):
             with self.assertRaisesRegex(children.Failed, "status 2"):
-                children.run([peer, *words], 60)
+                children.run([*peer, *words], 60)
 
 
 if __name__ == "__main__":
-    peer = sys.argv.pop(1)
-    unittest.main()
+    peer = sys.argv[1:]
+    unittest.main(argv=sys.argv[:1])
