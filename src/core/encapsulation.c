@@ -61,6 +61,27 @@ int tt_decap_next(struct tt_decap *d, struct tt_span *in, struct tt_span *packet
     return TT_OK;
 }
 
+/* Between packets, and there will be a whole one when there is more; not one that is too long. */
+static bool waits_for_more(const struct tt_decap *d, const struct tt_span *in, size_t room)
+{
+    if (d->header_left < TT_ENCAP_HEADER || d->skip > 0)
+        return false;
+    if (in->len < TT_ENCAP_HEADER)
+        return true;
+    const uint32_t len = tt_get_be16(in->ptr);
+    const uint32_t kept = len < d->keep ? len : d->keep;
+    return len <= d->max_packet && in->len < TT_ENCAP_HEADER + kept &&
+           TT_ENCAP_HEADER + kept <= room;
+}
+
+int tt_decap_next_whole(struct tt_decap *d, struct tt_span *in, size_t room, struct tt_span *packet)
+{
+    if (!waits_for_more(d, in, room))
+        return tt_decap_next(d, in, packet);
+    tt_packet_body_release(&d->body);
+    return TT_E_AGAIN;
+}
+
 int tt_decap_end(const struct tt_decap *d)
 {
     return d->header_left == TT_ENCAP_HEADER && d->skip == 0 ? TT_OK : TT_E_TRUNCATED;

@@ -148,15 +148,36 @@ static bool lies_in(const struct tt_slab *slab, struct tt_span span)
     return slab && span.ptr >= slab->data && span.ptr < slab->data + slab->capacity;
 }
 
-/* 0, or why the connection must end. */
-static int take_packets(struct tt_conn *c, struct tt_span in, struct tt_slab *slab, uint64_t now_us)
+/* The begin of a packet at the end of what was read: the next read goes behind it. */
+struct left_over {
+    struct tt_slab *slab; /* owned: a reference */
+    struct tt_span bytes;
+};
+
+static void drop_left_over(struct left_over *left)
+{
+    tt_slab_unref(left->slab);
+    *left = (struct left_over){NULL, {NULL, 0}};
+}
+
+static int next_packet(struct tt_conn *c, struct tt_span *in, size_t room, struct tt_span *packet)
+{
+    return room > 0 ? tt_decap_next_whole(&c->decap, in, room, packet)
+                    : tt_decap_next(&c->decap, in, packet);
+}
+
+/* room: how much can be read at once, when there is more to read; 0: nothing of *in may be left.
+ * Returns 0, or why the connection must end.
+ */
+static int take_packets(struct tt_conn *c, struct tt_span *in, size_t room, struct tt_slab *slab,
+                        uint64_t now_us)
 {
     struct tt_span packet;
     int err = TT_OK;
 
     if (c->id_wanted)
-        take_id(c, &in, now_us);
-    while (c->open && !c->id_wanted && (err = tt_decap_next(&c->decap, &in, &packet)) == TT_OK) {
+        take_id(c, in, now_us);
+    while (c->open && !c->id_wanted && (err = next_packet(c, in, room, &packet)) == TT_OK) {
         c->owner->packet(c, now_us, packet, lies_in(slab, packet) ? slab : NULL);
         if (c->carrier.native && c->carrier.endpoint)
             tt_decap_cut(&c->decap, TT_ENCAP_MAX_PACKET); /* as we told the peer in our HELLO */
@@ -181,34 +202,65 @@ static struct tt_slab *read_slab(struct tt_loop *w)
     return w->slabs.reading;
 }
 
-/* One read. 0: there may be more; TT_E_AGAIN: not now; else why the connection ended. */
-static int read_once(struct tt_conn *c, uint64_t now_us)
+/* What was left over lies in front of what will be read. Returns its length. */
+static size_t put_in_front(struct left_over *left, uint8_t *buf)
 {
-    struct tt_slab *slab = read_slab(c->worker);
-    uint8_t *const buf = slab ? slab->data : c->worker->spare_read;
-    const size_t cap = slab ? slab->capacity : sizeof c->worker->spare_read;
-    size_t len;
-    int err = tt_tcp_read(c->fd, buf, cap, &len);
+    const size_t len = left->bytes.len;
+    if (len > 0)
+        memcpy(buf, left->bytes.ptr, len);
+    drop_left_over(left);
+    return len;
+}
+
+/* How the stream goes on behind `len` bytes read where `cap` would have fitted. */
+static int after_read(struct tt_conn *c, int err, size_t len, size_t cap)
+{
     if (err == -EAGAIN)
         return TT_E_AGAIN;
     if (err)
         return os_failure(c, err);
     if (len == 0)
         return c->id_wanted || tt_decap_end(&c->decap) ? TT_E_TRUNCATED : TT_E_END;
+    return len < cap ? TT_E_AGAIN : TT_OK;
+}
+
+/* One read, behind what is left over of the one before. is_last: nothing may be left over.
+ * 0: there may be more; TT_E_AGAIN: not now; else why the connection ended.
+ */
+static int read_once(struct tt_conn *c, uint64_t now_us, struct left_over *left, bool is_last)
+{
+    struct tt_slab *slab = read_slab(c->worker);
+    uint8_t *const buf = slab ? slab->data : c->worker->spare_read;
+    const size_t cap = slab ? slab->capacity : sizeof c->worker->spare_read;
+    if (!slab) { /* what is left over may be longer than there is room */
+        const int early = take_packets(c, &left->bytes, 0, left->slab, now_us);
+        if (early || !c->open)
+            return early;
+    }
+    const size_t front = put_in_front(left, buf);
+    size_t len;
+    const int os_err = tt_tcp_read(c->fd, buf + front, cap - front, &len);
+    const bool goes_on = !os_err && len == cap - front && !is_last && slab;
+    struct tt_span in = tt_span_of(buf, front + len);
     if (slab)
-        slab->transient = len < WORTH_KEEPING_BYTES;
-    c->heard_us = now_us;
-    err = take_packets(c, tt_span_of(buf, len), slab, now_us);
+        slab->transient = in.len < WORTH_KEEPING_BYTES;
+    if (len > 0)
+        c->heard_us = now_us;
+    const int err = take_packets(c, &in, goes_on ? cap : 0, slab, now_us);
     if (err)
         return err;
-    return len < cap ? TT_E_AGAIN : TT_OK;
+    if (c->open && in.len > 0)
+        *left = (struct left_over){tt_slab_ref(slab), in};
+    return after_read(c, os_err, len, cap - front);
 }
 
 static void read_all(struct tt_conn *c, uint64_t now_us)
 {
+    struct left_over left = {NULL, {NULL, 0}};
     int err = TT_OK;
-    for (int i = 0; i < READS_A_TURN && c->open && !err; i++)
-        err = read_once(c, now_us);
+    for (int i = 1; i <= READS_A_TURN && c->open && !err; i++)
+        err = read_once(c, now_us, &left, i == READS_A_TURN);
+    drop_left_over(&left);
     if (!c->open)
         return;
     c->owner->input_done(c, now_us);

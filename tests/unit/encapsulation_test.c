@@ -1,6 +1,7 @@
 #include "core/encapsulation.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include <turbotunnel/error.h>
 
@@ -119,6 +120,72 @@ static void test_a_packet_that_lies_whole_is_not_copied(void **state)
     tt_decap_dispose(&d);
 }
 
+#define ROOM 12
+
+/* As a connection reads: `step` bytes at a time, behind what was left over. */
+static int read_on(struct tt_decap *d, const struct decoding_case *c, size_t step,
+                   struct decoding_output *out)
+{
+    uint8_t buf[ROOM];
+    size_t front = 0, at = 0;
+    while (at < c->len) {
+        size_t n = c->len - at < step ? c->len - at : step;
+        if (n > ROOM - front)
+            n = ROOM - front;
+        memcpy(buf + front, c->wire + at, n);
+        at += n;
+        struct tt_span in = tt_span_of(buf, front + n);
+        struct tt_span packet;
+        int err;
+        while ((err = at < c->len ? tt_decap_next_whole(d, &in, ROOM, &packet)
+                                  : tt_decap_next(d, &in, &packet)) == TT_OK)
+            decoding_output_packet(out, packet);
+        if (err != TT_E_AGAIN)
+            return err;
+        assert_true(in.len < ROOM); /* there is room to read on */
+        front = in.len;
+        memmove(buf, in.ptr, front);
+    }
+    return tt_decap_end(d);
+}
+
+static void test_what_is_not_whole_may_be_left_and_offered_again(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        for (size_t step = 1; step <= ROOM; step++) {
+            struct decoding_output out = {.len = 0};
+            struct tt_decap d;
+            assert_int_equal(tt_decap_init(&d, MAX_PACKET, &tt_alloc_malloc), TT_OK);
+            const int end = read_on(&d, &cases[i], step, &out);
+            if (end != cases[i].end || strcmp(out.text, cases[i].packets) != 0)
+                fail_msg("%s, %zu at a time: %d, %s", cases[i].name, step, end, out.text);
+            tt_decap_dispose(&d);
+        }
+    }
+}
+
+/* It needs no memory but the caller's, unless it does not fit there. */
+static void test_a_packet_is_left_where_the_rest_of_it_has_room(void **state)
+{
+    (void)state;
+    static const uint8_t wire[] = "\0\5abcde";
+    for (size_t have = 1; have < sizeof(wire) - 1; have++) {
+        struct tt_span in = tt_span_of(wire, have);
+        struct tt_span packet;
+        struct tt_decap d;
+        assert_int_equal(tt_decap_init(&d, MAX_PACKET, &tt_alloc_malloc), TT_OK);
+        assert_int_equal(tt_decap_next_whole(&d, &in, 7, &packet), TT_E_AGAIN);
+        assert_int_equal(in.len, have);
+        assert_int_equal(tt_decap_end(&d), TT_OK);
+        if (have >= 2) {
+            assert_int_equal(tt_decap_next_whole(&d, &in, 6, &packet), TT_E_AGAIN);
+            assert_int_equal(in.len, 0);
+        }
+        tt_decap_dispose(&d);
+    }
+}
+
 static void test_an_announcement_buys_no_memory(void **state)
 {
     (void)state;
@@ -156,6 +223,8 @@ int main(void)
         cmocka_unit_test(test_the_vectors_are_decoded),
         cmocka_unit_test(test_headers_are_those_of_the_vectors),
         cmocka_unit_test(test_a_packet_that_lies_whole_is_not_copied),
+        cmocka_unit_test(test_what_is_not_whole_may_be_left_and_offered_again),
+        cmocka_unit_test(test_a_packet_is_left_where_the_rest_of_it_has_room),
         cmocka_unit_test(test_an_announcement_buys_no_memory),
         cmocka_unit_test(test_limits_outside_the_length_field_are_refused),
         cmocka_unit_test(test_dispose_of_all_zeroes_does_nothing),
