@@ -3,6 +3,7 @@
 #include "core/base/clock.h"
 #include "core/base/siphash.h"
 #include "core/session/liveness.h"
+#include "core/session/native.h"
 
 #define LEGACY_PACKET 1400u
 /* Larger ones save nothing: what lies in two reads of the peer must be copied together. */
@@ -487,7 +488,7 @@ static bool is_drained(const struct tt_carrier *c)
 {
     if (c->path.flying.count > 0 || c->due.state)
         return false;
-    return c->native ? c->we_drain && c->peer_drains : c->proven && c->spent;
+    return c->native ? c->we_drain && c->peer_drains : c->spent;
 }
 
 bool tt_carriers_is_drained(const struct tt_endpoint *e, const struct tt_carrier *c)
@@ -550,10 +551,8 @@ uint64_t tt_carriers_deadline(const struct tt_endpoint *e, const struct tt_carri
 
 void tt_carriers_handle_timeout(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_us)
 {
-    if (c->hello_us <= now_us) {
-        c->hello_us = TT_NEVER;
-        c->due.hello = true;
-    }
+    if (c->hello_us <= now_us)
+        tt_native_hello_unanswered(e, c);
     if (c->role == TT_CARRIER_ACTIVE && retire_at_us(e, c) <= now_us) {
         c->retiring = true;
         tt_carriers_review(e);

@@ -64,8 +64,32 @@ int tt_native_greet(struct tt_carrier *c, const struct tt_control *hello, uint16
     return TT_OK;
 }
 
+/* HELLO has a time of its own where it may be lost: this one sets it for the carriers that were
+ * taken for legacy ones when their time was over.
+ */
+static void doubt_silent_ones(struct tt_endpoint *e, uint64_t now_us)
+{
+    TT_LIST_FOR_EACH(node, &e->carriers)
+    {
+        struct tt_carrier *c = TT_CONTAINER_OF(node, struct tt_carrier, node);
+        if (!c->native && !c->limits.ordered && c->hellos >= MOST_HELLOS)
+            c->hello_us = tt_deadline_after(now_us, HELLO_AGAIN_US);
+    }
+}
+
+void tt_native_hello_unanswered(struct tt_endpoint *e, struct tt_carrier *c)
+{
+    c->hello_us = TT_NEVER;
+    if (c->hellos < MOST_HELLOS)
+        c->due.hello = true;
+    else if (e->native)
+        tt_carriers_doom(e, c);
+}
+
 void tt_native_joined(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_us)
 {
+    if (!e->native && e->config.client)
+        doubt_silent_ones(e, now_us);
     e->native = true;
     tt_smux_peer_is_native(&e->smux);
     if (c->peer_resets) /* what one carrier says of the peer holds for all */
@@ -310,7 +334,7 @@ static bool write_next(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now
 {
     if (c->due.hello) {
         write_hello(e, c, now_us, out);
-        if (!c->limits.ordered && e && e->config.client && c->hellos < MOST_HELLOS)
+        if (!c->limits.ordered && e && e->config.client && (c->hellos < MOST_HELLOS || e->native))
             c->hello_us = tt_deadline_after(now_us, HELLO_AGAIN_US);
         return true;
     }

@@ -38,6 +38,12 @@ int tt_native_next_packet(struct tt_endpoint *e, struct tt_carrier *c, uint64_t 
 /* Whether the end of the session is to be told on some carrier. */
 bool tt_native_close_is_due(const struct tt_endpoint *e);
 
+/* Client: it is time for HELLO again on a carrier that may have lost it. When it was repeated
+ * enough, a carrier of a native session is given up: nobody could ask there whether it still lives
+ * (R-2).
+ */
+void tt_native_hello_unanswered(struct tt_endpoint *e, struct tt_carrier *c);
+
 /* CLOSE may have come on the last carrier that lacked it. */
 void tt_native_review_close(struct tt_endpoint *e);
 

@@ -281,6 +281,23 @@ static void test_a_carrier_takes_no_more_than_its_budget(void **state)
     session_world_close(&s.world);
 }
 
+/* Nothing flies there, and nothing more may: it would never be acknowledged, nor suspected. */
+static void test_a_legacy_carrier_that_is_too_old_is_closed_though_it_never_answered(void **state)
+{
+    (void)state;
+    struct session_world w;
+    struct tt_carrier c;
+    struct session_setup setup = usual_setup();
+    setup.client.carrier_max_age_us = 6 * TT_SECOND;
+    session_world_open(&w, &setup);
+    client_opens(&w, &c);
+    client_waits(&w, 8 * TT_SECOND);
+    assert_true(c.spent);
+    assert_int_equal(pull_up(&w, &c), TT_E_AGAIN);
+    assert_true(c.doomed);
+    session_world_close(&w);
+}
+
 static void test_a_packet_is_no_longer_than_its_carrier_takes(void **state)
 {
     (void)state;
@@ -340,6 +357,7 @@ int main(void)
         cmocka_unit_test(test_the_older_carrier_is_used_when_the_newer_has_gone),
         cmocka_unit_test(test_closing_a_replaced_carrier_changes_nothing),
         cmocka_unit_test(test_a_carrier_takes_no_more_than_its_budget),
+        cmocka_unit_test(test_a_legacy_carrier_that_is_too_old_is_closed_though_it_never_answered),
         cmocka_unit_test(test_a_packet_is_no_longer_than_its_carrier_takes),
         cmocka_unit_test(test_progress_is_a_new_byte_delivered_or_acknowledged),
     };

@@ -250,6 +250,48 @@ static void test_a_hello_that_was_answered_is_not_sent_again(void **state)
     session_world_close(&s.world);
 }
 
+/* Nobody could ask there whether it still lives: no control packet goes before the answer. */
+static void test_a_carrier_of_a_native_session_whose_hello_stays_unanswered_is_closed(void **state)
+{
+    (void)state;
+    struct session_pair s;
+    struct session_setup setup = native_setup();
+    setup.limits = &datagram_limits;
+    open_pair_with(&s, &setup);
+    struct tt_carrier silent;
+    client_opens(&s.world, &silent);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_false(silent.doomed);
+        lose_up(&s.world, &silent);
+        client_waits(&s.world, 500 * TT_MS);
+    }
+    assert_int_equal(silent.hellos, 3);
+    assert_true(silent.doomed);
+    assert_false(s.client.doomed);
+    session_world_close(&s.world);
+}
+
+static void test_it_is_also_closed_when_the_session_proves_native_later(void **state)
+{
+    (void)state;
+    struct session_world w;
+    struct tt_carrier silent, c;
+    struct session_setup setup = native_setup();
+    setup.limits = &datagram_limits;
+    session_world_open(&w, &setup);
+    client_opens(&w, &silent);
+    for (unsigned i = 0; i < 3; i++) {
+        lose_up(&w, &silent);
+        client_waits(&w, 500 * TT_MS);
+    }
+    assert_false(silent.doomed); /* a legacy server it may be */
+    client_opens(&w, &c);
+    client_hears(&w, &c, hello(1, 1400, 0));
+    client_waits(&w, 500 * TT_MS);
+    assert_true(silent.doomed);
+    session_world_close(&w);
+}
+
 /* --- how long packets are (R-3) --- */
 
 static const struct {
@@ -1106,6 +1148,8 @@ int main(void)
         cmocka_unit_test(test_a_second_hello_is_answered_on_datagrams_only),
         cmocka_unit_test(test_a_hello_that_may_be_lost_is_sent_3_times),
         cmocka_unit_test(test_a_hello_that_was_answered_is_not_sent_again),
+        cmocka_unit_test(test_a_carrier_of_a_native_session_whose_hello_stays_unanswered_is_closed),
+        cmocka_unit_test(test_it_is_also_closed_when_the_session_proves_native_later),
         cmocka_unit_test(test_a_carrier_that_is_too_small_for_a_segment_ends),
         cmocka_unit_test(test_packets_are_as_long_as_the_peer_takes),
         cmocka_unit_test(test_what_a_hello_says_of_packets_is_kept),
