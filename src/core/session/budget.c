@@ -72,20 +72,21 @@ void tt_budget_died(struct tt_budget *b, const struct tt_budget_use *use)
     b->learned += learned;
 }
 
-static void try_more(struct tt_learner *l)
+/* Only who has used half of a limit, or more, has shown that so much passes. */
+static void try_more(struct tt_learner *l, uint64_t used)
 {
-    if (l->limit == 0 || ++l->good < l->try_after)
+    if (l->limit == 0 || used < l->limit / 2 || ++l->good < l->try_after)
         return;
     l->good = 0;
     l->safe = l->limit;
     l->limit = l->limit < UINT64_MAX / 2 ? 2 * l->limit : l->limit;
 }
 
-void tt_budget_kept(struct tt_budget *b)
+void tt_budget_kept(struct tt_budget *b, const struct tt_budget_use *use)
 {
     for (unsigned kind = 0; kind < TT_BUDGET_KINDS; kind++) {
         b->learners[kind].count = 0; /* not in a row */
-        try_more(&b->learners[kind]);
+        try_more(&b->learners[kind], use->reached[kind]);
     }
 }
 

@@ -54,8 +54,10 @@ struct tt_budget_use {
 /* A carrier died that nobody had meant to end. */
 void tt_budget_died(struct tt_budget *b, const struct tt_budget_use *use);
 
-/* One was used until its budget was spent, and did not die. */
-void tt_budget_kept(struct tt_budget *b);
+/* One was used until its budget was spent, and did not die. Of its limits, those of which half was
+ * used have been kept; the others were not put to the test.
+ */
+void tt_budget_kept(struct tt_budget *b, const struct tt_budget_use *use);
 
 /* The learned limit, or the one given, whichever is smaller; 0: none. A limit on the sum leaves
  * half to each direction.

@@ -75,24 +75,32 @@ void tt_carriers_set_budget(struct tt_endpoint *e, struct tt_carrier *c)
     l->max_age_us = budget_of(e, TT_BUDGET_AGE, t->carrier_max_age_us, l->max_age_us);
 }
 
+/* Up: an answer says that all before its question has passed, acks say what they acknowledge. */
+static uint64_t passed_up(const struct tt_carrier *c)
+{
+    const struct tt_kcp_path *p = &c->path;
+    const uint64_t acked = c->limits.prefix + p->arrived_bytes + p->arrivals * TT_KCP_HEADER;
+    return c->confirmed_bytes > acked ? c->confirmed_bytes : acked;
+}
+
 /* What is known to have passed, not what was sent into the void; and how much more may have been
  * let pass: of what came, all but the end of one more packet.
  */
 static struct tt_budget_use use_of(const struct tt_endpoint *e, const struct tt_carrier *c,
                                    uint64_t now_us)
 {
+    const uint64_t up = passed_up(c);
     const uint64_t most_down = c->received_bytes + e->longest_received;
     const uint64_t last_us = c->live.suspect || c->doomed ? c->live.heard_us : now_us;
     const uint64_t age_us = last_us - c->opened_us;
-    return (struct tt_budget_use){
-        .reached = {[TT_BUDGET_UP] = c->confirmed_bytes,
-                    [TT_BUDGET_DOWN] = c->received_bytes,
-                    [TT_BUDGET_AGE] = age_us,
-                    [TT_BUDGET_SUM] = c->confirmed_bytes + c->received_bytes},
-        .at_most = {[TT_BUDGET_UP] = c->taken_bytes,
-                    [TT_BUDGET_DOWN] = most_down,
-                    [TT_BUDGET_AGE] = age_us,
-                    [TT_BUDGET_SUM] = c->taken_bytes + most_down}};
+    return (struct tt_budget_use){.reached = {[TT_BUDGET_UP] = up,
+                                              [TT_BUDGET_DOWN] = c->received_bytes,
+                                              [TT_BUDGET_AGE] = age_us,
+                                              [TT_BUDGET_SUM] = up + c->received_bytes},
+                                  .at_most = {[TT_BUDGET_UP] = c->taken_bytes,
+                                              [TT_BUDGET_DOWN] = most_down,
+                                              [TT_BUDGET_AGE] = age_us,
+                                              [TT_BUDGET_SUM] = c->taken_bytes + most_down}};
 }
 
 void tt_carriers_learn(struct tt_endpoint *e, const struct tt_carrier *c, uint64_t now_us)
@@ -102,7 +110,7 @@ void tt_carriers_learn(struct tt_endpoint *e, const struct tt_carrier *c, uint64
         return;
     const struct tt_budget_use use = use_of(e, c, now_us);
     if (c->spent)
-        tt_budget_kept(&e->budget);
+        tt_budget_kept(&e->budget, &use);
     else if (!c->we_drain)
         tt_budget_died(&e->budget, &use);
 }

@@ -31,10 +31,17 @@ static uint64_t down(const struct tt_budget *b)
     return tt_budget_limit(b, TT_BUDGET_DOWN, 0);
 }
 
+/* Carriers on which so much passed of every kind. */
+static void keep_using(struct tt_budget *b, unsigned times, uint64_t used)
+{
+    const struct tt_budget_use use = {.reached = {used, used, used, used}};
+    for (unsigned i = 0; i < times; i++)
+        tt_budget_kept(b, &use);
+}
+
 static void keep(struct tt_budget *b, unsigned times)
 {
-    for (unsigned i = 0; i < times; i++)
-        tt_budget_kept(b);
+    keep_using(b, times, UINT64_MAX);
 }
 
 /* --- learning --- */
@@ -225,6 +232,18 @@ static void test_after_10_good_carriers_twice_as_much_is_tried(void **state)
     assert_int_equal(down(&b), 280000);
 }
 
+/* The other direction may have spent them. */
+static void test_carriers_that_used_little_of_a_limit_say_nothing_about_it(void **state)
+{
+    (void)state;
+    struct tt_budget b = {.learned = 0};
+    die_down(&b, 80000, 3);
+    keep_using(&b, 100, 34999);
+    assert_int_equal(down(&b), 70000);
+    keep_using(&b, 10, 35000);
+    assert_int_equal(down(&b), 140000);
+}
+
 static void test_a_death_in_between_makes_them_count_from_the_start(void **state)
 {
     (void)state;
@@ -296,6 +315,7 @@ int main(void)
         cmocka_unit_test(test_a_lower_limit_takes_the_place_of_a_higher_one_only),
         cmocka_unit_test(test_the_smaller_of_the_limit_given_and_the_one_learned_holds),
         cmocka_unit_test(test_after_10_good_carriers_twice_as_much_is_tried),
+        cmocka_unit_test(test_carriers_that_used_little_of_a_limit_say_nothing_about_it),
         cmocka_unit_test(test_a_death_in_between_makes_them_count_from_the_start),
         cmocka_unit_test(test_one_death_is_enough_to_go_back_from_a_trial),
         cmocka_unit_test(test_it_is_tried_ever_less_often_up_to_640_carriers),
