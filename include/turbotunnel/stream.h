@@ -87,6 +87,36 @@ TT_EXPORT int tt_stream_try_read(struct tt_stream *stream, void *buf, size_t cap
 TT_EXPORT int tt_stream_try_write(struct tt_stream *stream, const void *data, size_t len,
                                   size_t *taken);
 
+/* The same without a copy, in callbacks of the loop alone: TT_E_INVAL elsewhere. */
+
+/* What lies somewhere in the library's memory. */
+struct tt_piece {
+    const void *data;
+    size_t len;
+};
+
+/* Gives up to *count pieces of what has arrived, in order, and says in *count how many; they are
+ * valid until the callback returns or calls anything else for this stream or its session. Returns 0
+ * (*count > 0), and else as tt_stream_try_read.
+ */
+TT_EXPORT int tt_stream_peek(struct tt_stream *stream, struct tt_piece *pieces, size_t *count);
+
+/* That many bytes of what can be read are done with: the peer may send more instead. Returns 0, or
+ * TT_E_INVAL: there are not so many.
+ */
+TT_EXPORT int tt_stream_consume(struct tt_stream *stream, size_t len);
+
+/* Gives room to write into, *len bytes of it, which grows with writers that fill it. It is valid
+ * until the callback returns; writing, shutting down and closing give it back. Returns as
+ * tt_stream_try_write.
+ */
+TT_EXPORT int tt_stream_room(struct tt_stream *stream, void **room, size_t *len);
+
+/* So much of the room was filled and is to be sent; 0: none. Returns 0, or TT_E_INVAL: there was
+ * less room, or none.
+ */
+TT_EXPORT int tt_stream_commit(struct tt_stream *stream, size_t len);
+
 /* The program's own pointer; NULL at first. */
 TT_EXPORT void tt_stream_set_user(struct tt_stream *stream, void *user);
 TT_EXPORT void *tt_stream_user(const struct tt_stream *stream);

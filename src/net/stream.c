@@ -1,6 +1,9 @@
 /* The public functions of a stream: straight to its buffers in smux. */
 #include <turbotunnel/stream.h>
 
+#include <assert.h>
+#include <stddef.h>
+
 #include "net/session.h"
 
 /* --- reading --- */
@@ -43,8 +46,16 @@ int tt_stream_read(struct tt_stream *st, void *buf, size_t cap, size_t *len)
 
 /* --- writing --- */
 
+/* Room that was asked for and not filled. */
+static void give_room_back(struct tt_stream *st)
+{
+    if (tt_smux_room_bytes(st->smux) > 0)
+        tt_smux_write_commit(st->smux, 0);
+}
+
 static int write_some(struct tt_stream *st, const void *data, size_t len, size_t *taken)
 {
+    give_room_back(st);
     int err = tt_session_error(st->session);
     *taken = 0;
     if (!err)
@@ -89,12 +100,68 @@ int tt_stream_shutdown(struct tt_stream *st)
 {
     const bool entered = tt_worker_enter(st->session->worker);
     int err = tt_session_error(st->session);
+    give_room_back(st);
     if (!err)
         err = tt_smux_shutdown(st->smux);
     if (!err)
         tt_session_touch(st->session);
     tt_worker_leave(st->session->worker, entered);
     return err;
+}
+
+/* --- without a copy --- */
+
+static_assert(sizeof(struct tt_span) == sizeof(struct tt_piece) &&
+                  offsetof(struct tt_span, ptr) == offsetof(struct tt_piece, data) &&
+                  offsetof(struct tt_span, len) == offsetof(struct tt_piece, len),
+              "struct tt_span is laid out like struct tt_piece");
+
+static bool in_callback(const struct tt_stream *st)
+{
+    return tt_worker_is_callback(st->session->worker);
+}
+
+int tt_stream_peek(struct tt_stream *st, struct tt_piece *pieces, size_t *count)
+{
+    if (!in_callback(st) || *count == 0)
+        return TT_E_INVAL;
+    const int err = tt_smux_peek(st->smux, (struct tt_span *)(void *)pieces, count);
+    return err == TT_E_AGAIN && tt_session_error(st->session) ? tt_session_error(st->session) : err;
+}
+
+int tt_stream_consume(struct tt_stream *st, size_t len)
+{
+    if (!in_callback(st) || len > tt_smux_readable_bytes(st->smux))
+        return TT_E_INVAL;
+    tt_smux_consume(st->smux, len);
+    tt_session_touch(st->session); /* a window may have opened */
+    return TT_OK;
+}
+
+int tt_stream_room(struct tt_stream *st, void **room, size_t *len)
+{
+    uint8_t *bytes;
+    if (!in_callback(st))
+        return TT_E_INVAL;
+    give_room_back(st);
+    int err = tt_session_error(st->session);
+    if (!err)
+        err = tt_smux_write_room(st->smux, &bytes, len);
+    if (err)
+        return err;
+    *room = bytes;
+    return TT_OK;
+}
+
+int tt_stream_commit(struct tt_stream *st, size_t len)
+{
+    const size_t room = in_callback(st) ? tt_smux_room_bytes(st->smux) : 0;
+    if (room == 0 || len > room)
+        return TT_E_INVAL;
+    tt_smux_write_commit(st->smux, len);
+    if (len > 0)
+        tt_session_touch(st->session);
+    return TT_OK;
 }
 
 /* --- callbacks and the rest --- */

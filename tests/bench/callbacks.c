@@ -1,4 +1,5 @@
 #include "callbacks.h"
+#include "bulk_callbacks.h"
 #include "handlers.h"
 #include "process.h"
 
@@ -72,29 +73,31 @@ static void echo_writable(void *ctx, struct tt_stream *stream)
     echo_readable(ctx, stream);
 }
 
-static void echo_opened(void *ctx, struct tt_session *session, struct tt_stream *stream)
+static void opened(void *ctx, struct tt_session *session, struct tt_stream *stream)
 {
-    static const struct tt_stream_callbacks callbacks = {echo_readable, echo_writable};
-    (void)ctx;
+    static const struct tt_stream_callbacks echo = {echo_readable, echo_writable};
+    const char *mode = ctx;
     (void)session;
-    tt_stream_set_callbacks(stream, &callbacks, NULL);
+    if (strcmp(mode, "echo") == 0)
+        tt_stream_set_callbacks(stream, &echo, NULL);
+    else
+        tt_bench_serve_stream(stream, strcmp(mode, "source") == 0);
 }
 
-static void echo_ended(void *ctx, struct tt_session *session, int err)
+static void ended(void *ctx, struct tt_session *session, int err)
 {
     (void)ctx;
     (void)err;
     tt_session_close(session);
 }
 
-static void echo_begun(void *ctx, struct tt_session *session)
+static void begun(void *ctx, struct tt_session *session)
 {
-    static const struct tt_session_callbacks callbacks = {.stream_opened = echo_opened,
-                                                          .ended = echo_ended};
+    static const struct tt_session_callbacks callbacks = {.stream_opened = opened, .ended = ended};
     tt_session_set_callbacks(session, &callbacks, ctx);
 }
 
-void tt_bench_serve_callbacks(const char *address)
+void tt_bench_serve_callbacks(const char *address, const char *mode)
 {
     const struct tt_options options = {.loop = new_loop()};
     struct tt_listener *listener;
@@ -102,7 +105,7 @@ void tt_bench_serve_callbacks(const char *address)
 
     if (tt_listen(address, &options, &listener, &why))
         tt_bench_fail("listen", why.text);
-    tt_listener_set_callback(listener, echo_begun, NULL);
+    tt_listener_set_callback(listener, begun, (void *)mode);
     fprintf(stderr, "listening on %s\n", tt_listener_address(listener));
     tt_loop_run(options.loop);
 }

@@ -1,12 +1,11 @@
-/* callbacks.h - an echo server and a ping-pong client of sessions by the callback API: one thread.
- */
+/* callbacks.h - a server and a ping-pong client of sessions by the callback API: one thread. */
 #ifndef TT_BENCH_CALLBACKS_H
 #define TT_BENCH_CALLBACKS_H
 
 #include "measure.h"
 
-/* Says on standard error where it listens. Does not return. */
-void tt_bench_serve_callbacks(const char *address);
+/* Says on standard error where it listens. mode: what is done with a stream. Does not return. */
+void tt_bench_serve_callbacks(const char *address, const char *mode);
 
 void tt_bench_pingpong_callbacks(const struct tt_bench_job *job);
 

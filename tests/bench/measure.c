@@ -180,6 +180,16 @@ static uint64_t run_group(struct group *g, uint64_t ends_ns)
     return bytes;
 }
 
+void tt_bench_report_streams(const struct tt_bench_job *job, const struct tt_bench_result *r)
+{
+    printf("{\"mode\":\"%s\",\"streams\":%u,\"bytes\":%llu,\"seconds\":%.6f,\"mb_per_s\":%.3f,"
+           "\"connections\":%llu,\"longest_silence_ms\":%.3f,\"cpu_seconds\":%.6f,"
+           "\"slowest_share\":%.3f}\n",
+           job->mode, job->streams, (unsigned long long)r->bytes, r->seconds,
+           (double)r->bytes / 1e6 / r->seconds, (unsigned long long)r->connections,
+           r->longest_silence_ms, r->cpu_seconds, r->slowest_share);
+}
+
 void tt_bench_measure_streams(const struct tt_bench_job *job)
 {
     struct tt_bench_link link = {0};
@@ -188,21 +198,18 @@ void tt_bench_measure_streams(const struct tt_bench_job *job)
 
     const double cpu_before = tt_bench_cpu_seconds();
     const uint64_t begin_ns = tt_bench_now_ns();
-    const uint64_t bytes = run_group(&g, job->limit_ns ? begin_ns + job->limit_ns : 0);
-    const double seconds = (double)(tt_bench_now_ns() - begin_ns) / 1e9;
-    const double cpu_seconds = tt_bench_cpu_seconds() - cpu_before;
-
-    const uint64_t connections = job->kind->connections(&link);
+    struct tt_bench_result r = {.bytes =
+                                    run_group(&g, job->limit_ns ? begin_ns + job->limit_ns : 0)};
+    r.seconds = (double)(tt_bench_now_ns() - begin_ns) / 1e9;
+    r.cpu_seconds = tt_bench_cpu_seconds() - cpu_before;
+    r.connections = job->kind->connections(&link);
+    r.longest_silence_ms = longest_silence_ms();
+    r.slowest_share = g.slowest_share;
     for (unsigned i = 0; i < g.count; i++)
         job->kind->close(&g.transfers[i].stream);
     free(g.transfers);
     job->kind->end(&link);
-    printf("{\"mode\":\"%s\",\"streams\":%u,\"bytes\":%llu,\"seconds\":%.6f,\"mb_per_s\":%.3f,"
-           "\"connections\":%llu,\"longest_silence_ms\":%.3f,\"cpu_seconds\":%.6f,"
-           "\"slowest_share\":%.3f}\n",
-           job->mode, job->streams, (unsigned long long)bytes, seconds,
-           (double)bytes / 1e6 / seconds, (unsigned long long)connections, longest_silence_ms(),
-           cpu_seconds, g.slowest_share);
+    tt_bench_report_streams(job, &r);
 }
 
 static int compare(const void *a, const void *b)

@@ -28,6 +28,17 @@ void tt_bench_sit_idle(const struct tt_bench_job *job);
 
 /* --- for those who measure --- */
 
+struct tt_bench_result {
+    uint64_t bytes;
+    double seconds, cpu_seconds;
+    uint64_t connections;
+    double longest_silence_ms;
+    double slowest_share; /* how far the slowest stream was when the first was done */
+};
+
+/* Prints the line. */
+void tt_bench_report_streams(const struct tt_bench_job *job, const struct tt_bench_result *result);
+
 /* Sorts them, and prints the line. */
 void tt_bench_report_pingpong(double *round_trips_us, unsigned count, double seconds,
                               double cpu_seconds, uint64_t connections);

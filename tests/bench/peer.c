@@ -2,6 +2,7 @@
  *
  * It answers as the Go peers do (tests/interop/go/README.md), and prints the same JSON.
  */
+#include "bulk_callbacks.h"
 #include "callbacks.h"
 #include "handlers.h"
 #include "measure.h"
@@ -19,9 +20,8 @@ static const char usage[] =
     "       peer client [OPTION]... ADDR:PORT\n"
     "  --kind plain|turbotunnel|turbotunnel-legacy\n"
     "                            what carries the streams (default turbotunnel)\n"
-    "  --api blocking|callback   by which calls (default blocking); callback is for turbotunnel, "
-    "a\n"
-    "                            server that echoes and a client that plays ping-pong\n"
+    "  --api blocking|callback   by which calls (default blocking); callback is for turbotunnel,\n"
+    "                            one stream that is a sink, a source, or plays ping-pong\n"
     "  --mode echo|sink|source   what the server does with a stream (default echo)\n"
     "client:\n"
     "  --bytes N                 measure N bytes a stream\n"
@@ -109,7 +109,7 @@ static void parse(struct tt_bench_job *job, int argc, char **argv)
         take_option(job, option);
     if (argc - optind != 1 || !tt_bench_handler_for(job->mode))
         refuse();
-    if (job->callbacks && (job->kind != &tt_bench_turbotunnel || strcmp(job->mode, "echo") != 0))
+    if (job->callbacks && (job->kind != &tt_bench_turbotunnel || job->streams != 1))
         refuse();
     job->address = argv[optind];
     if (job->limit_ns && !job->bytes)
@@ -120,7 +120,7 @@ static void *run_server(void *arg)
 {
     const struct tt_bench_job *job = arg;
     if (job->callbacks)
-        tt_bench_serve_callbacks(job->address);
+        tt_bench_serve_callbacks(job->address, job->mode);
     else
         job->kind->serve(job->kind, job->address, tt_bench_handler_for(job->mode));
     return NULL;
@@ -152,6 +152,8 @@ static int measure(const struct tt_bench_job *job)
         tt_bench_measure_pingpong(job);
     else if (job->bytes && !job->callbacks)
         tt_bench_measure_streams(job);
+    else if (job->bytes && strcmp(job->mode, "echo") != 0)
+        tt_bench_transfer_callbacks(job);
     else
         refuse();
     return 0;

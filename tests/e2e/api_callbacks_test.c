@@ -5,6 +5,7 @@
  */
 #include "api.h"
 
+#include <string.h>
 #include <unistd.h>
 
 #define MS UINT64_C(1000) /* microseconds */
@@ -20,6 +21,7 @@ struct scene {
     int ended;                          /* why the client's session ended */
     unsigned connected, begun, opened, readable, writable;
     bool shut;
+    bool in_place;     /* the server echoes without a copy of its own */
     _Atomic bool over; /* the client has read to the end */
 };
 
@@ -55,7 +57,34 @@ static void echo_on(void *ctx, struct tt_stream *st)
         (void)tt_stream_shutdown(st);
 }
 
+/* The same without a copy of its own: from where it lies to where it leaves. */
+static void echo_in_place(void *ctx, struct tt_stream *st)
+{
+    struct tt_piece pieces[3];
+    size_t count = ARRAY_LEN(pieces);
+    void *room;
+    size_t len;
+    int err;
+    (void)ctx;
+    while ((err = tt_stream_peek(st, pieces, &count)) == TT_OK &&
+           (err = tt_stream_room(st, &room, &len)) == TT_OK) {
+        size_t n = 0;
+        for (size_t i = 0; i < count && n < len; i++) {
+            const size_t part = pieces[i].len < len - n ? pieces[i].len : len - n;
+            memcpy((uint8_t *)room + n, pieces[i].data, part);
+            n += part;
+        }
+        if (tt_stream_commit(st, n) || tt_stream_consume(st, n))
+            tt_stream_reset(st, 0); /* and the client does not get its bytes */
+        count = ARRAY_LEN(pieces);
+    }
+    if (err == TT_E_END)
+        (void)tt_stream_shutdown(st);
+}
+
 static const struct tt_stream_callbacks echoing = {.readable = echo_on, .writable = echo_on};
+static const struct tt_stream_callbacks echoing_in_place = {.readable = echo_in_place,
+                                                            .writable = echo_in_place};
 static struct echo only_echo;
 
 static void server_stream_opened(void *ctx, struct tt_session *session, struct tt_stream *st)
@@ -65,7 +94,7 @@ static void server_stream_opened(void *ctx, struct tt_session *session, struct t
     x->opened++;
     x->s = st;
     only_echo.from = only_echo.to = 0;
-    tt_stream_set_callbacks(st, &echoing, &only_echo);
+    tt_stream_set_callbacks(st, x->in_place ? &echoing_in_place : &echoing, &only_echo);
 }
 
 static const struct tt_session_callbacks server_callbacks = {.stream_opened = server_stream_opened};
@@ -204,6 +233,92 @@ static void test_an_echo_on_one_thread(void **state)
         assert_true(totals[i] < MIB || x.writable > 0);
         tear_down(&x);
     }
+}
+
+static void test_an_echo_without_a_copy(void **state)
+{
+    (void)state;
+    static const uint64_t totals[] = {0, 1, 65536, 20 * MIB};
+    for (size_t i = 0; i < ARRAY_LEN(totals); i++) {
+        struct scene x;
+        set_up(&x, totals[i]);
+        x.in_place = true;
+        begin(&x);
+        assert_int_equal(tt_loop_run(x.loop), TT_OK);
+        assert_int_equal(x.received, totals[i]);
+        tear_down(&x);
+    }
+}
+
+/* What the calls without a copy refuse, and what becomes of room that is not used. */
+static void use_places_wrongly(void *ctx, struct tt_stream *st)
+{
+    struct scene *x = ctx;
+    struct tt_piece piece;
+    size_t none = 0, one = 1, len;
+    void *room;
+    note(x, tt_stream_peek(st, &piece, &none), TT_E_INVAL);
+    note(x, tt_stream_consume(st, 1), TT_E_INVAL); /* nothing is there */
+    note(x, tt_stream_peek(st, &piece, &one), TT_E_AGAIN);
+    note(x, tt_stream_commit(st, 0), TT_E_INVAL);
+    note(x, tt_stream_room(st, &room, &len), TT_OK);
+    note(x, tt_stream_commit(st, len + 1), TT_E_INVAL);
+    note(x, tt_stream_room(st, &room, &len), TT_OK); /* the one before is given back */
+    note(x, tt_stream_try_write(st, "a", 1, &len), TT_OK);
+    note(x, tt_stream_commit(st, 0), TT_E_INVAL); /* so is this one */
+    note(x, tt_stream_room(st, &room, &len), TT_OK);
+    memcpy(room, "b", 1);
+    note(x, tt_stream_commit(st, 1), TT_OK);
+    note(x, tt_stream_room(st, &room, &len), TT_OK);
+    note(x, tt_stream_shutdown(st), TT_OK);
+    note(x, tt_stream_commit(st, 1), TT_E_INVAL);
+    note(x, tt_stream_room(st, &room, &len), TT_E_SHUT);
+}
+
+static void read_ab(void *ctx, struct tt_stream *st)
+{
+    struct scene *x = ctx;
+    char answer[3];
+    size_t n;
+    int err;
+    while ((err = tt_stream_try_read(st, answer + x->received, sizeof answer - x->received, &n)) ==
+           TT_OK)
+        x->received += n;
+    if (err == TT_E_AGAIN)
+        return;
+    note(x, err, TT_E_END);
+    x->over = true;
+    tt_loop_stop(x->loop);
+}
+
+static void connected_wrongly(void *ctx, struct tt_session *session)
+{
+    static const struct tt_stream_callbacks callbacks = {.readable = read_ab};
+    struct scene *x = ctx;
+    note(x, tt_session_open_stream(session, &x->c), TT_OK);
+    tt_stream_set_callbacks(x->c, &callbacks, x);
+    use_places_wrongly(x, x->c);
+}
+
+static void test_places_are_used_wrongly(void **state)
+{
+    (void)state;
+    static const struct tt_session_callbacks callbacks = {.connected = connected_wrongly,
+                                                          .ended = client_ended};
+    struct scene x;
+    set_up(&x, 0);
+    begin_with(&x, &callbacks, NULL);
+    assert_int_equal(tt_loop_run(x.loop), TT_OK);
+    assert_true(x.over);
+    assert_int_equal(x.received, 2);
+    struct tt_piece piece;
+    size_t n = 1;
+    void *room;
+    assert_int_equal(tt_stream_peek(x.c, &piece, &n), TT_E_INVAL); /* no callback */
+    assert_int_equal(tt_stream_consume(x.c, 0), TT_E_INVAL);
+    assert_int_equal(tt_stream_room(x.c, &room, &n), TT_E_INVAL);
+    assert_int_equal(tt_stream_commit(x.c, 0), TT_E_INVAL);
+    tear_down(&x);
 }
 
 static bool is_over(void *arg)
@@ -740,6 +855,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_echo_on_one_thread),
+        cmocka_unit_test(test_an_echo_without_a_copy),
+        cmocka_unit_test(test_places_are_used_wrongly),
         cmocka_unit_test(test_the_same_on_a_thread_of_the_loop),
         cmocka_unit_test(test_callbacks_learn_of_what_came_before_them),
         cmocka_unit_test(test_blocking_calls_are_refused_in_callbacks),

@@ -275,6 +275,9 @@ int tt_smux_write(struct tt_smux_stream *s, const void *data, size_t len, size_t
  */
 int tt_smux_write_room(struct tt_smux_stream *s, uint8_t **room, size_t *len);
 void tt_smux_write_commit(struct tt_smux_stream *s, size_t len);
+/* Of the room that was given and not committed; 0: there is none (any more: the stream was reset).
+ */
+size_t tt_smux_room_bytes(const struct tt_smux_stream *s);
 
 /* Copies out up to cap bytes that have arrived.
  * Returns 0 (*len > 0, or cap was 0); TT_E_AGAIN (nothing there; TT_SMUX_READABLE will come);

@@ -85,6 +85,11 @@ static enum tt_slab_class next_room_class(enum tt_slab_class class, uint32_t roo
     return used < room / 4 && class > TT_SLAB_SMALL ? class - 1 : class;
 }
 
+size_t tt_smux_room_bytes(const struct tt_smux_stream *s)
+{
+    return s->unsent.room.slab ? s->unsent.room.len : 0;
+}
+
 void tt_smux_write_commit(struct tt_smux_stream *s, size_t len)
 {
     struct tt_smux_unsent *u = &s->unsent;
