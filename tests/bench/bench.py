@@ -44,6 +44,16 @@ CHAPTERS = {
     "streams": Chapter("Eight streams, download", "Of one session; with plain TCP, eight "
                        "connections. The last column: how far the slowest stream was when the first "
                        "was done.", measures.streams, report.throughput),
+    "many-streams": Chapter("A hundred streams, download", "The same with a hundred.",
+                            measures.many_streams, report.throughput),
+    "uploaders": Chapter("Many clients at once, 4 MB each", "Uploads, each of a program and in a session "
+                         "of its own, whose start and end are in the time.", measures.uploaders,
+                         report.uploaders),
+    "uploaders-long": Chapter("Many clients at once, for a while", "The same by time: what each of them "
+                              "measured, added up. Go's sink must be told how many bytes will come, so "
+                              "it is not here.", measures.uploaders_long, report.uploaders),
+    "kept": Chapter("Connections that end", "A download through `lilbastard -w 1`, beside the same "
+                    "through a `lilbastard` that does no harm.", measures.kept, report.kept),
     "files": Chapter("The example programs, echo", "`examples/*/client <file >/dev/null`, start and "
                      "end of the program included.", measures.files, report.throughput),
     "pingpong": Chapter("Ping-pong", "64 bytes there and back, one after the other.",
@@ -64,6 +74,8 @@ CHAPTERS = {
                     "before the first, divided; each had one stream and one echo of 64 bytes. "
                     "`turbotunnel` and plain TCP have a thread for each stream, as the examples do.",
                     measures.idle, report.idle),
+    "size": Chapter("Size", "Of the library with all that it is made of (libuv is not in it), and of the "
+                    "core alone: its objects linked together.", measures.size, report.size),
     "instructions": Chapter("Instructions of KCP", "Counted by callgrind, so that they are the same on "
                             "any machine in any mood: of one segment, at two windows. A later change "
                             "that costs 10 % is seen here (`tests/bench/kcp-count`).",

@@ -5,6 +5,7 @@ A measure returns {pair's name: [numbers of each round]}.
 """
 
 import dataclasses
+import json
 import os
 import subprocess
 import tempfile
@@ -97,12 +98,15 @@ def transfers(bench, what, mode, streams, names):
     return sized(bench, what, names, one_transfer)
 
 
+ONE_STREAM = (PLAIN, IPERF, CALLBACK, OURS, LEGACY, TUNED, DEFAULTS)
+
+
 def down(bench):
-    return transfers(bench, "download", "source", 1, (PLAIN, IPERF, OURS, LEGACY, TUNED, DEFAULTS))
+    return transfers(bench, "download", "source", 1, ONE_STREAM)
 
 
 def up(bench):
-    return transfers(bench, "upload", "sink", 1, (PLAIN, IPERF, OURS, LEGACY, TUNED, DEFAULTS))
+    return transfers(bench, "upload", "sink", 1, ONE_STREAM)
 
 
 def echo(bench):
@@ -111,6 +115,79 @@ def echo(bench):
 
 def streams(bench):
     return transfers(bench, "eight streams", "source", 8, (PLAIN, OURS, LEGACY, TUNED, DEFAULTS))
+
+
+def many_streams(bench):
+    return transfers(bench, "a hundred streams", "source", 100, (PLAIN, OURS, TUNED))
+
+
+UPLOADERS = (1, 10, 40)
+UPLOAD_BYTES = 4 * MB
+
+
+def start_uploads(pair, server, clients, **how_much):
+    return [Child(pair.client("sink", server.address, **how_much), stdout=subprocess.PIPE)
+            for _ in range(clients)]
+
+
+def finish_uploads(pair, running):
+    """Returns what each of them printed."""
+    said = [child.process.stdout.read() for child in running]
+    for child in running:
+        if child.reap(120) != 0:
+            raise children.Failed(f"{pair.name}: one of {len(running)} clients failed")
+    return [json.loads(line) for line in said]
+
+
+def upload_files(pair, clients):
+    """So many clients at once, each with a session of its own: start and end are in the time."""
+    with Server(pair.server("sink", UPLOAD_BYTES)) as server:
+        began = time.monotonic()
+        finish_uploads(pair, start_uploads(pair, server, clients, bytes=UPLOAD_BYTES))
+        seconds = time.monotonic() - began
+    return {"clients": clients, "mb_per_s": clients * UPLOAD_BYTES / MB / seconds}
+
+
+def upload_for_long(pair, clients, seconds):
+    with Server(pair.server("sink")) as server:
+        said = finish_uploads(pair, start_uploads(pair, server, clients, duration=seconds))
+    return {"clients": clients, "mb_per_s": sum(one["mb_per_s"] for one in said)}
+
+
+def for_each_count(bench, what, names, upload):
+    results = {}
+    for clients in UPLOADERS:
+        rounds = bench.take_turns(f"{clients} {what}", names, lambda pair, n=clients: upload(pair, n))
+        for name, runs in rounds.items():
+            results.setdefault(name, []).extend(runs)
+    return results
+
+
+def uploaders(bench):
+    return for_each_count(bench, "uploaders of 4 MB", (PLAIN, OURS, LEGACY, TUNED), upload_files)
+
+
+def uploaders_long(bench):
+    seconds = 2 * bench.plan.run_s
+    return for_each_count(bench, "uploaders", (PLAIN, OURS, LEGACY),
+                          lambda pair, clients: upload_for_long(pair, clients, seconds))
+
+
+def kept(bench):
+    """What is left of a download when lilbastard ends its connection every second."""
+    bastard = os.path.join(bench.build, "apps/lilbastard")
+    seconds = 3 * bench.plan.run_s
+
+    def download(pair, ending):
+        with Server(pair.server("source")) as server:
+            with Server([bastard, *ending, "127.0.0.1:0", server.address]) as proxy:
+                return children.run_json(
+                    pair.client("source", proxy.address, duration=seconds), 120)["mb_per_s"]
+
+    def one_run(pair):
+        return {"whole": download(pair, []), "ended": download(pair, ["-w", "1"])}
+
+    return bench.take_turns("connections that end", (OURS, TUNED), one_run)
 
 
 def files(bench):
@@ -223,6 +300,25 @@ def sit_idle(pair, count, watch_s):
         cpu_share = (server.cpu_so_far_s() - cpu_before_s) / (time.monotonic() - began)
         client.kill()
     return {"sessions": count, "bytes_per_session": held_bytes / count, "cpu_share": cpu_share}
+
+
+# --- size -------------------------------------------------------------------------------------
+
+
+def size(bench):
+    """[(what, bytes of text, bytes of the stripped file)]"""
+    bench.progress("size")
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        core, stripped = os.path.join(scratch, "core.o"), os.path.join(scratch, "stripped")
+        archive = os.path.join(bench.build, "src/libturbotunnel-core.a")
+        children.run(["ld", "-r", "--whole-archive", archive, "-o", core], 60)
+        library = os.path.realpath(os.path.join(bench.build, "src/libturbotunnel.so"))
+        for what, path in (("core", core), ("library", library)):
+            children.run(["strip", "--strip-unneeded", path, "-o", stripped], 60)
+            numbers = children.run(["size", stripped], 60).output.decode().splitlines()[1].split()
+            rows.append((what, f"{int(numbers[0]):,}", f"{os.path.getsize(stripped):,}"))
+    return rows
 
 
 # --- instructions -----------------------------------------------------------------------------

@@ -103,5 +103,38 @@ def idle(results):
     return table(("", "sessions", "kB each, server", "server CPU, % of a core"), rows)
 
 
+def uploaders(results):
+    counts = sorted({run["clients"] for runs in results.values() for run in runs})
+    rows = []
+    for name, runs in results.items():
+        rows.append((name, *(digits(mid(of_count(runs, n), "mb_per_s")) for n in counts),
+                     times(worst_share(runs))))
+    return table(("MB/s of all together", *(f"{n} clients" for n in counts), "worst x one"), rows)
+
+
+def of_count(runs, clients):
+    return [run for run in runs if run["clients"] == clients]
+
+
+def worst_share(runs):
+    """The sum of the worst number of clients, as a share of what one makes alone."""
+    alone = mid(of_count(runs, 1), "mb_per_s")
+    return min(mid(of_count(runs, n), "mb_per_s") for n in {run["clients"] for run in runs}) / alone
+
+
+def kept_share(results, name):
+    return median(run["ended"] / run["whole"] for run in results[name])
+
+
+def kept(results):
+    rows = [(name, digits(mid(runs, "whole")), digits(mid(runs, "ended")),
+             times(kept_share(results, name))) for name, runs in results.items()]
+    return table(("", "MB/s, left in peace", "MB/s, ended every second", "kept"), rows)
+
+
+def size(rows):
+    return table(("", "text, bytes", "stripped file, bytes"), rows)
+
+
 def instructions(lines):
     return ["```text", *lines, "```"] if lines else ["Left out."]
