@@ -52,6 +52,8 @@ static void connected(struct sim *sim, struct sim_client *c)
     if (!c->endpoint.native)
         sim_count_in_flight(c, &c->endpoint, NULL);
     tt_endpoint_carrier_open(&c->endpoint, sim->now_us, &c->link->at_client.carrier, &limits);
+    sim_require(sim, c->link->at_client.carrier.number == c->opened++,
+                "carriers are not counted as they open");
     if (sim->profile.shape.kind == SIM_BYTES)
         sim_plug_write(sim, &c->link->at_client, c->endpoint.config.id.bytes, TT_SESSION_ID_LEN);
     c->dirty = true;
@@ -269,6 +271,7 @@ void sim_client_start(struct sim *sim, struct sim_client *c)
     memcpy(dialing.jitter_key, config.hash_key, sizeof dialing.jitter_key);
     tt_dialing_init(&c->dialing, &dialing);
     c->running = true;
+    c->opened = 0;
     c->dialled_us = TT_NEVER;
     c->progress_us = sim->now_us;
 }

@@ -226,6 +226,7 @@ struct sim_client {
     struct tt_list links;   /* until both ends are over */
     struct sim_link *link;  /* the newest, or NULL */
     uint64_t last_attached; /* the highest number of its connections that the server has taken */
+    uint32_t opened;        /* carriers so far */
     bool crossed;           /* one came to the server after one that was dialled later */
     struct sim_talk talks[SIM_MAX_STREAMS];
     unsigned talk_count;

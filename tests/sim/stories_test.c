@@ -617,6 +617,8 @@ static void test_a_word_of_an_open_window_that_is_lost_is_asked_for_again(void *
 {
     (void)state;
     struct sim_profile p = with_small_windows();
+    p.client.legacy = p.server.legacy = true;    /* PONG would be followed by it ... */
+    p.client.liveness_floor_us = 30 * TT_SECOND; /* ... and who doubts the connection asks */
     p.shape.kind = SIM_DATAGRAMS;
     p.shape.lost_permille = 300;
     p.may_time_out = true;
@@ -627,6 +629,8 @@ static void test_a_word_of_an_open_window_that_is_lost_is_asked_for_again(void *
     struct sim_talk *t = add_echo(sim, 0, 1u << 20);
     t->client.plan.most_a_read = 60000;
     t->client.plan.read_pause_us = 100 * TT_MS;
+    sim_run_talks(sim, sim->now_us + 3600 * TT_SECOND);
+    assert_in_range(sim->clients[0].longest_silence_us[0], 0, 25 * TT_SECOND);
     end_story(sim);
 }
 
@@ -643,6 +647,29 @@ static void test_datagrams_that_are_lost_repeated_and_out_of_order_deliver_all(v
     p.may_time_out = true;
     struct sim *sim = sim_new(first_seed(), &p);
     add_echo(sim, 2u << 20, 2u << 20);
+    end_story(sim);
+}
+
+/* One small word at a time: nothing behind it tells that it was lost, only the timer, whose waits
+ * begin anew with each answer (K-28).
+ */
+static void test_lost_datagrams_do_not_make_the_timer_wait_longer_and_longer(void **state)
+{
+    (void)state;
+    struct sim_profile p = usual();
+    p.client.legacy = p.server.legacy = true;
+    p.shape.kind = SIM_DATAGRAMS;
+    p.shape.lost_permille = 200;
+    p.client.liveness_floor_us = 30 * TT_SECOND; /* no redial, which begins anew with all */
+    p.may_time_out = true;
+    p.stall_us = 60 * TT_SECOND;
+    struct sim *sim = sim_new(first_seed(), &p);
+    struct sim_talk *t = add_echo(sim, 4000, 1);
+    t->client.plan.most_a_write = 20;
+    t->client.plan.write_pause_us = 400 * TT_MS;
+    sim_run_talks(sim, sim->now_us + 3600 * TT_SECOND);
+    assert_true(sim->clients[0].endpoint.kcp.send.retransmissions[TT_KCP_TIMEOUT] > 50);
+    assert_in_range(sim->clients[0].longest_silence_us[1], 0, 2500 * TT_MS);
     end_story(sim);
 }
 
@@ -794,6 +821,7 @@ int main(void)
         cmocka_unit_test(test_a_window_that_was_shut_opens_without_being_asked_for),
         cmocka_unit_test(test_a_word_of_an_open_window_that_is_lost_is_asked_for_again),
         cmocka_unit_test(test_datagrams_that_are_lost_repeated_and_out_of_order_deliver_all),
+        cmocka_unit_test(test_lost_datagrams_do_not_make_the_timer_wait_longer_and_longer),
         cmocka_unit_test(test_a_lost_datagram_is_told_by_those_behind_it),
         cmocka_unit_test(test_a_connection_that_takes_one_byte_at_a_time_delivers_all),
         cmocka_unit_test(test_a_pool_much_smaller_than_the_windows_loses_nothing),

@@ -199,6 +199,27 @@ static void test_answers_that_are_two_seconds_late_cause_no_storm(void **state)
     end_story(sim);
 }
 
+static void add_latency(struct sim *sim, uint64_t us)
+{
+    sim->profile.shape.latency_us += us;
+}
+
+/* Others fill a queue on the path: all takes longer and longer, and nothing is lost. */
+static void test_a_queue_that_grows_is_no_silence(void **state)
+{
+    (void)state;
+    const struct sim_profile p = usual(RTT_US);
+    struct sim *sim = new_sim(&p);
+    add_talk(sim, 1000000, 1000000, 10 * TT_SECOND);
+    for (unsigned i = 0; i < 150; i++)
+        sim_at(sim, sim->now_us + 2 * TT_SECOND + i * 20 * TT_MS, add_latency, 40 * TT_MS);
+    sim_run_talks(sim, sim->now_us + 600 * TT_SECOND);
+    assert_int_equal(sim->clients[0].endpoint.stats.suspicions, 0);
+    assert_int_equal(sim->clients[0].session->endpoint.stats.suspicions, 0);
+    expect_few_dials(sim, 1);
+    end_story(sim);
+}
+
 static void cut_newest(struct sim *sim, uint64_t arg)
 {
     struct sim_client *c = &sim->clients[arg];
@@ -610,6 +631,7 @@ int main(void)
         cmocka_unit_test(test_two_seconds_of_round_trip_with_jitter_cause_no_redials),
         cmocka_unit_test(test_a_narrow_way_with_a_full_queue_causes_no_redials),
         cmocka_unit_test(test_answers_that_are_two_seconds_late_cause_no_storm),
+        cmocka_unit_test(test_a_queue_that_grows_is_no_silence),
         cmocka_unit_test(test_connections_that_are_of_no_use_cause_no_storm),
         cmocka_unit_test(test_a_session_resumes_when_its_path_comes_back),
         cmocka_unit_test(test_a_change_of_carriers_shows_no_gap),
