@@ -232,7 +232,7 @@ static int read_once(struct tt_conn *c, uint64_t now_us, struct left_over *left,
     struct tt_slab *slab = read_slab(c->worker);
     uint8_t *const buf = slab ? slab->data : c->worker->spare_read;
     const size_t cap = slab ? slab->capacity : sizeof c->worker->spare_read;
-    if (!slab) { /* what is left over may be longer than there is room */
+    if (!slab && left->bytes.len > 0) { /* what is left over may be longer than there is room */
         const int early = take_packets(c, &left->bytes, 0, left->slab, now_us);
         if (early || !c->open)
             return early;
@@ -249,7 +249,7 @@ static int read_once(struct tt_conn *c, uint64_t now_us, struct left_over *left,
     const int err = take_packets(c, &in, goes_on ? cap : 0, slab, now_us);
     if (err)
         return err;
-    if (c->open && in.len > 0)
+    if (c->open && slab && in.len > 0)
         *left = (struct left_over){tt_slab_ref(slab), in};
     return after_read(c, os_err, len, cap - front);
 }
