@@ -66,6 +66,7 @@ struct model {
     uint32_t read, in_next, in_edge, window, window_most, ahead;
     uint32_t ack_count;
     uint32_t ack_gaps; /* of them, those that are no news of what is in order */
+    uint32_t again_at, again_end, again_left; /* still to be repeated, so many at most */
     uint32_t una, out_next, out_edge, out_window;
     uint64_t out_bytes; /* sent for the first time */
 };
@@ -139,22 +140,34 @@ static void model_owe(uint32_t sn, uint32_t ts, bool in_order)
     m->ack_gaps += !in_order;
 }
 
-/* goes before the newest ack of what is in order. */
-static void model_owe_again(uint32_t sn, uint32_t ts)
+/* R-13: what is held out of order now, the oldest first, before all else that is owed; instead of
+ * what an earlier repetition had left.
+ */
+static void model_repeat(uint32_t most)
 {
     struct model *m = &w.model;
-    const struct ack again = {.sn = sn, .ts = ts, .again = true};
-    if (m->ack_gaps > m->window_most)
-        return;
-    FUZZ_REQUIRE(m->ack_count < MAX_ACKS, "the model is too small");
-    if (m->ack_count > 0 && owed[m->ack_count - 1].in_order) {
-        owed[m->ack_count] = owed[m->ack_count - 1];
-        owed[m->ack_count - 1] = again;
-    } else {
-        owed[m->ack_count] = again;
+    uint32_t left = m->ahead;
+    m->again_at = m->again_end = m->in_next;
+    m->again_left = most;
+    for (uint32_t sn = m->in_next; left > 0; sn++) {
+        left -= came_at(sn)->held;
+        m->again_end = sn + 1;
     }
-    m->ack_count++;
-    m->ack_gaps++;
+}
+
+/* The next of those, false: none. What has become of it meanwhile counts. */
+static bool model_next_repeated(struct ack *a)
+{
+    struct model *m = &w.model;
+    for (; m->again_left > 0 && (int32_t)(m->again_end - m->again_at) > 0; m->again_at++) {
+        if ((int32_t)(m->again_at - m->in_next) < 0 || !came_at(m->again_at)->held)
+            continue;
+        *a = (struct ack){.sn = m->again_at, .ts = came_at(m->again_at)->ts, .again = true};
+        m->again_at++;
+        m->again_left--;
+        return true;
+    }
+    return false;
 }
 
 static void model_push(uint32_t sn, uint32_t ts, const uint8_t *data, uint32_t len)
@@ -220,9 +233,12 @@ static int model_packet(struct tt_span p)
 static struct ack model_next_ack(void)
 {
     struct model *m = &w.model;
+    struct ack a;
+    if (model_next_repeated(&a))
+        return a;
     for (;;) {
         FUZZ_REQUIRE(m->ack_count > 0, "an ack that is not owed");
-        const struct ack a = owed[0];
+        a = owed[0];
         memmove(owed, owed + 1, --m->ack_count * sizeof(a));
         m->ack_gaps -= !a.in_order;
         if (m->ack_count == 0 || (int32_t)(a.sn - m->in_next) >= 0)
@@ -458,19 +474,11 @@ static void step_write(void)
 static void open_path(unsigned path, uint8_t how)
 {
     const uint32_t acks = how & 8 ? 3 : UINT32_MAX;
-    const struct model *m = &w.model;
-    uint32_t left = m->ahead < acks ? m->ahead : acks;
 
     tt_kcp_path_open(&w.kcp, &w.paths[path], w.now_us, how & 2, how & 4 ? 5 : TT_KCP_UNLIMITED,
                      acks);
-    if (w.starved)
-        return;
-    for (uint32_t sn = m->in_next; left > 0; sn++) {
-        if (came_at(sn)->held) {
-            model_owe_again(sn, came_at(sn)->ts);
-            left--;
-        }
-    }
+    if (!w.starved)
+        model_repeat(acks);
 }
 
 static void step_redial(void)
