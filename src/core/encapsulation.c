@@ -1,5 +1,7 @@
 #include "core/encapsulation.h"
 
+#include <stdbool.h>
+
 #include <turbotunnel/error.h>
 
 static int take_header(struct tt_decap *d, struct tt_span *in)
@@ -42,6 +44,12 @@ void tt_decap_dispose(struct tt_decap *d)
     tt_packet_body_release(&d->body);
 }
 
+/* Of a packet of so many bytes, those that are given out. */
+static uint32_t kept_of(const struct tt_decap *d, uint32_t len)
+{
+    return len < d->keep ? len : d->keep;
+}
+
 int tt_decap_next(struct tt_decap *d, struct tt_span *in, struct tt_span *packet)
 {
     if (d->header_left == TT_ENCAP_HEADER)
@@ -52,7 +60,7 @@ int tt_decap_next(struct tt_decap *d, struct tt_span *in, struct tt_span *packet
     if (err)
         return err;
     const uint32_t len = tt_get_be16(d->header);
-    const uint32_t kept = len < d->keep ? len : d->keep;
+    const uint32_t kept = kept_of(d, len);
     err = tt_packet_body_take(&d->body, kept, in, packet);
     if (err)
         return err;
@@ -64,14 +72,13 @@ int tt_decap_next(struct tt_decap *d, struct tt_span *in, struct tt_span *packet
 /* Between packets, and there will be a whole one when there is more; not one that is too long. */
 static bool waits_for_more(const struct tt_decap *d, const struct tt_span *in, size_t room)
 {
-    if (d->header_left < TT_ENCAP_HEADER || d->skip > 0)
+    if (room < TT_ENCAP_HEADER || tt_decap_end(d) != TT_OK)
         return false;
     if (in->len < TT_ENCAP_HEADER)
         return true;
     const uint32_t len = tt_get_be16(in->ptr);
-    const uint32_t kept = len < d->keep ? len : d->keep;
-    return len <= d->max_packet && in->len < TT_ENCAP_HEADER + kept &&
-           TT_ENCAP_HEADER + kept <= room;
+    const uint32_t whole = TT_ENCAP_HEADER + kept_of(d, len);
+    return len <= d->max_packet && in->len < whole && whole <= room;
 }
 
 int tt_decap_next_whole(struct tt_decap *d, struct tt_span *in, size_t room, struct tt_span *packet)

@@ -9,7 +9,6 @@
 #ifndef TT_CORE_ENCAPSULATION_H
 #define TT_CORE_ENCAPSULATION_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -72,8 +71,8 @@ int tt_decap_next(struct tt_decap *d, struct tt_span *in, struct tt_span *packet
 
 /* The same, but leaves a packet that is not whole where it lies, at the front of *in, when all of
  * it with its length would fit into `room` bytes: the caller can read on behind it and offer it
- * again, and it need not be put together. What was begun before is gone on with. Call tt_decap_next
- * when nothing more comes for now.
+ * again, and it need not be put together. What was begun before is gone on with. With a room of 0,
+ * when nothing more comes for now, it is tt_decap_next.
  */
 int tt_decap_next_whole(struct tt_decap *d, struct tt_span *in, size_t room,
                         struct tt_span *packet);

@@ -160,12 +160,6 @@ static void drop_left_over(struct left_over *left)
     *left = (struct left_over){NULL, {NULL, 0}};
 }
 
-static int next_packet(struct tt_conn *c, struct tt_span *in, size_t room, struct tt_span *packet)
-{
-    return room > 0 ? tt_decap_next_whole(&c->decap, in, room, packet)
-                    : tt_decap_next(&c->decap, in, packet);
-}
-
 /* room: how much can be read at once, when there is more to read; 0: nothing of *in may be left.
  * Returns 0, or why the connection must end.
  */
@@ -177,7 +171,8 @@ static int take_packets(struct tt_conn *c, struct tt_span *in, size_t room, stru
 
     if (c->id_wanted)
         take_id(c, in, now_us);
-    while (c->open && !c->id_wanted && (err = next_packet(c, in, room, &packet)) == TT_OK) {
+    while (c->open && !c->id_wanted &&
+           (err = tt_decap_next_whole(&c->decap, in, room, &packet)) == TT_OK) {
         c->owner->packet(c, now_us, packet, lies_in(slab, packet) ? slab : NULL);
         if (c->carrier.native && c->carrier.endpoint)
             tt_decap_cut(&c->decap, TT_ENCAP_MAX_PACKET); /* as we told the peer in our HELLO */
