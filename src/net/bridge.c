@@ -132,19 +132,11 @@ static ssize_t send_spans(const struct bridge *b, struct tt_span *spans, size_t 
     return sendmsg(b->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* What has arrived is given out before a session's error is. */
-static int peek(const struct bridge *b, struct tt_span *spans, size_t *count)
-{
-    const int err = tt_smux_peek(b->stream->smux, spans, count);
-    const int session_err = tt_session_error(b->stream->session);
-    return err == TT_E_AGAIN && session_err ? session_err : err;
-}
-
 static bool move_out(struct bridge *b)
 {
     struct tt_span spans[SPANS_A_WRITE];
     size_t count = SPANS_A_WRITE;
-    int err = peek(b, spans, &count);
+    int err = tt_stream_peek_spans(b->stream, spans, &count);
     if (err == TT_E_END || tt_is_fatal(err))
         end_receiving(b);
     else if (err == TT_E_RESET)

@@ -60,6 +60,9 @@ struct tt_stream {
     void *user;
 };
 
+/* As tt_smux_peek; what has arrived is given out before the session's error is. */
+int tt_stream_peek_spans(const struct tt_stream *st, struct tt_span *spans, size_t *count);
+
 /* What of the options concerns the core, at either end. */
 void tt_session_tune(struct tt_endpoint_tuning *t, const struct tt_options *o);
 

@@ -8,14 +8,19 @@
 
 /* --- reading --- */
 
+/* Where nothing is there any more, the session's error comes instead. */
+static int nothing_or_error(const struct tt_stream *st, int err)
+{
+    const int session_err = tt_session_error(st->session);
+    return err == TT_E_AGAIN && session_err ? session_err : err;
+}
+
 static int read_some(struct tt_stream *st, void *buf, size_t cap, size_t *len)
 {
     int err = tt_smux_read(st->smux, buf, cap, len);
     if (!err)
         tt_session_touch(st->session); /* a window may have opened */
-    else if (err == TT_E_AGAIN && tt_session_error(st->session))
-        err = tt_session_error(st->session);
-    return err;
+    return nothing_or_error(st, err);
 }
 
 int tt_stream_try_read(struct tt_stream *st, void *buf, size_t cap, size_t *len)
@@ -121,12 +126,16 @@ static bool in_callback(const struct tt_stream *st)
     return tt_worker_is_callback(st->session->worker);
 }
 
+int tt_stream_peek_spans(const struct tt_stream *st, struct tt_span *spans, size_t *count)
+{
+    return nothing_or_error(st, tt_smux_peek(st->smux, spans, count));
+}
+
 int tt_stream_peek(struct tt_stream *st, struct tt_piece *pieces, size_t *count)
 {
     if (!in_callback(st) || *count == 0)
         return TT_E_INVAL;
-    const int err = tt_smux_peek(st->smux, (struct tt_span *)(void *)pieces, count);
-    return err == TT_E_AGAIN && tt_session_error(st->session) ? tt_session_error(st->session) : err;
+    return tt_stream_peek_spans(st, (struct tt_span *)(void *)pieces, count);
 }
 
 int tt_stream_consume(struct tt_stream *st, size_t len)
