@@ -73,7 +73,7 @@ class VerdictTest(unittest.TestCase):
                          ["reached", "NOT REACHED"])
 
     def test_text_is_judged_by_its_limit(self):
-        rows = [("core", "100,000", "1"), ("library", "250,001", "1")]
+        rows = [("core", 100_000, 1), ("library", 250_001, 1)]
         self.assertEqual(self.outcomes({"size": rows}), ["reached", "NOT REACHED"])
 
     def test_many_clients_are_judged_by_their_worst_number(self):

@@ -1,4 +1,5 @@
 #include "bulk_callbacks.h"
+#include "callbacks.h"
 #include "handlers.h"
 #include "process.h"
 
@@ -233,11 +234,8 @@ static void lost(void *ctx, struct tt_session *session, int err)
 void tt_bench_transfer_callbacks(const struct tt_bench_job *job)
 {
     static const struct tt_session_callbacks callbacks = {.connected = begin, .ended = lost};
-    struct transfer t = {.job = job, .left = job->bytes};
+    struct transfer t = {.job = job, .loop = tt_bench_new_loop(), .left = job->bytes};
     struct tt_error_text why;
-
-    if (tt_loop_new(NULL, &t.loop))
-        tt_bench_fail("make a loop", "no resources");
     const struct tt_options options = {.loop = t.loop};
     if (tt_session_begin(job->address, &options, &callbacks, &t, &t.session, &why))
         tt_bench_fail("dial", why.text);

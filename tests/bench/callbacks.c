@@ -9,7 +9,7 @@
 
 #include <turbotunnel/turbotunnel.h>
 
-static struct tt_loop *new_loop(void)
+struct tt_loop *tt_bench_new_loop(void)
 {
     struct tt_loop *loop;
     if (tt_loop_new(NULL, &loop))
@@ -99,7 +99,7 @@ static void begun(void *ctx, struct tt_session *session)
 
 void tt_bench_serve_callbacks(const char *address, const char *mode)
 {
-    const struct tt_options options = {.loop = new_loop()};
+    const struct tt_options options = {.loop = tt_bench_new_loop()};
     struct tt_listener *listener;
     struct tt_error_text why;
 
@@ -192,7 +192,7 @@ void tt_bench_pingpong_callbacks(const struct tt_bench_job *job)
 {
     static const struct tt_session_callbacks callbacks = {.connected = begin_pingpong,
                                                           .ended = lost};
-    struct pingpong p = {.job = job, .loop = new_loop()};
+    struct pingpong p = {.job = job, .loop = tt_bench_new_loop()};
     const struct tt_options options = {.loop = p.loop};
     struct tt_error_text why;
 

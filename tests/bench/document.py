@@ -104,8 +104,8 @@ MOST_TEXT = {"core": 100_000, "library": 250_000}
 
 def size_targets(results):
     for what, text, _file in results.get("size", []):
-        yield (f"text of the {what}, bytes", f"at most {MOST_TEXT[what]:,}", text,
-               int(text.replace(",", "")) <= MOST_TEXT[what])
+        yield (f"text of the {what}, bytes", f"at most {MOST_TEXT[what]:,}", f"{text:,}",
+               text <= MOST_TEXT[what])
 
 
 def gap_targets(results):

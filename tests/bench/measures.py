@@ -317,7 +317,7 @@ def size(bench):
         for what, path in (("core", core), ("library", library)):
             children.run(["strip", "--strip-unneeded", path, "-o", stripped], 60)
             numbers = children.run(["size", stripped], 60).output.decode().splitlines()[1].split()
-            rows.append((what, f"{int(numbers[0]):,}", f"{os.path.getsize(stripped):,}"))
+            rows.append((what, int(numbers[0]), os.path.getsize(stripped)))
     return rows
 
 

@@ -133,7 +133,8 @@ def kept(results):
 
 
 def size(rows):
-    return table(("", "text, bytes", "stripped file, bytes"), rows)
+    return table(("", "text, bytes", "stripped file, bytes"),
+                 [(what, f"{text:,}", f"{file:,}") for what, text, file in rows])
 
 
 def instructions(lines):
