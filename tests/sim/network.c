@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PATH_SEGMENT 1448u /* bytes of TCP on Ethernet */
+
 /* Bytes under way that arrive together. */
 struct sim_chunk {
     struct sim_chunk *next;
@@ -95,6 +97,19 @@ static void write_datagram(struct sim *sim, struct sim_pipe *pipe, const uint8_t
         add(sim, pipe, data, len);
 }
 
+/* What takes time to pass arrives bit by bit: in the segments of a path, or in what passes within a
+ * millisecond if that is more.
+ */
+static void add_in_pieces(struct sim *sim, struct sim_pipe *pipe, const uint8_t *data, uint32_t len)
+{
+    uint32_t most = len;
+    if (sim->profile.shape.bytes_per_ms)
+        most = sim->profile.shape.bytes_per_ms > PATH_SEGMENT ? sim->profile.shape.bytes_per_ms
+                                                              : PATH_SEGMENT;
+    for (uint32_t at = 0; at < len; at += most)
+        add(sim, pipe, data + at, len - at < most ? len - at : most);
+}
+
 uint32_t sim_pipe_write(struct sim *sim, struct sim_pipe *pipe, const uint8_t *data, uint32_t len)
 {
     const struct sim_shape *s = &sim->profile.shape;
@@ -114,7 +129,7 @@ uint32_t sim_pipe_write(struct sim *sim, struct sim_pipe *pipe, const uint8_t *d
     if (pipe->dead) {
         pipe->held_bytes += len; /* the dead buffer fills up, and nobody empties it */
     } else {
-        add(sim, pipe, data, len);
+        add_in_pieces(sim, pipe, data, len);
         pipe->passed += len;
     }
     return len;

@@ -220,6 +220,25 @@ static void test_a_queue_that_grows_is_no_silence(void **state)
     end_story(sim);
 }
 
+/* What is asked is answered behind all that the other end had said before. */
+static void test_an_answer_behind_a_full_queue_is_no_silence(void **state)
+{
+    (void)state;
+    struct sim_profile p = usual(RTT_US);
+    p.shape.bytes_per_ms = 8;
+    p.stall_us = 60 * TT_SECOND;
+    struct sim *sim = new_sim(&p);
+    add_talk(sim, 1, 400000, 0);
+    struct sim_speaker_plan *words = &add_talk(sim, 20, 1, 0)->client.plan;
+    words->most_a_write = 2;
+    words->write_pause_us = 3 * TT_SECOND;
+    sim_run_talks(sim, sim->now_us + 600 * TT_SECOND);
+    assert_int_equal(sim->clients[0].endpoint.stats.suspicions, 0);
+    assert_int_equal(sim->clients[0].session->endpoint.stats.suspicions, 0);
+    expect_few_dials(sim, 1);
+    end_story(sim);
+}
+
 static void cut_newest(struct sim *sim, uint64_t arg)
 {
     struct sim_client *c = &sim->clients[arg];
@@ -499,6 +518,12 @@ static void test_a_carrier_that_was_idle_for_long_is_not_relied_on(void **state)
     end_story(sim);
 }
 
+static void write_all(struct sim *sim, struct sim_pipe *pipe, const uint8_t *data, uint32_t len)
+{
+    for (uint32_t at = 0; at < len;)
+        at += sim_pipe_write(sim, pipe, data + at, len - at);
+}
+
 /* Somebody else opens a connection with the ID of the session, and asks for its window. */
 static struct sim_link *stranger_comes(struct sim *sim, struct sim_client *c)
 {
@@ -507,9 +532,9 @@ static struct sim_link *stranger_comes(struct sim *sim, struct sim_client *c)
     tt_encap_header(header, sizeof wask);
     tt_kcp_header_write(
         wask, &(struct tt_kcp_header){.conv = c->endpoint.config.conv, .cmd = TT_KCP_WASK});
-    sim_pipe_write(sim, &l->up, c->endpoint.config.id.bytes, TT_SESSION_ID_LEN);
-    sim_pipe_write(sim, &l->up, header, sizeof header);
-    sim_pipe_write(sim, &l->up, wask, sizeof wask);
+    write_all(sim, &l->up, c->endpoint.config.id.bytes, TT_SESSION_ID_LEN);
+    write_all(sim, &l->up, header, sizeof header);
+    write_all(sim, &l->up, wask, sizeof wask);
     sim_run_until(sim, l->accept_us);
     sim_plug_close(&l->at_client); /* it only listens */
     return l;
@@ -632,6 +657,7 @@ int main(void)
         cmocka_unit_test(test_a_narrow_way_with_a_full_queue_causes_no_redials),
         cmocka_unit_test(test_answers_that_are_two_seconds_late_cause_no_storm),
         cmocka_unit_test(test_a_queue_that_grows_is_no_silence),
+        cmocka_unit_test(test_an_answer_behind_a_full_queue_is_no_silence),
         cmocka_unit_test(test_connections_that_are_of_no_use_cause_no_storm),
         cmocka_unit_test(test_a_session_resumes_when_its_path_comes_back),
         cmocka_unit_test(test_a_change_of_carriers_shows_no_gap),
