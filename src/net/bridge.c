@@ -20,11 +20,15 @@
 #define SPANS_A_WRITE 16
 #define MOVES_A_TURN  16 /* in each direction, before others get their turn */
 
+/* Nobody tells when there is memory again. */
+#define RETRY_US (50 * TT_MS)
+
 struct bridge {
     struct tt_loop *worker;
     struct tt_stream *stream;
     int fd; /* our end */
     uv_poll_t poll;
+    struct tt_timer retry;
     struct tt_chore
         chore; /* to start, to change what is polled for, and to end: the loop's thread */
     int events;
@@ -32,6 +36,7 @@ struct bridge {
     bool stream_ended;  /* the peer's end was seen, and our end's sending side ended */
     bool stream_full;   /* waits for the stream's room */
     bool socket_full;   /* waits for the socket's room */
+    bool starved;       /* waits for memory */
     bool over;
 };
 
@@ -61,6 +66,7 @@ static void finish(struct bridge *b)
     b->over = true;
     (void)shutdown(b->fd, SHUT_RDWR);
     tt_list_remove(&b->chore.node);
+    tt_timer_dispose(b->worker, &b->retry);
     b->chore.run = bury;
     tt_worker_mark_for_loop(b->worker, &b->chore);
 }
@@ -101,6 +107,7 @@ static bool move_in(struct bridge *b)
     size_t len;
     int err = tt_smux_write_room(b->stream->smux, &room, &len);
     b->stream_full = err == TT_E_FULL;
+    b->starved = err == TT_E_NOMEM;
     if (err) {
         if (err != TT_E_FULL && err != TT_E_NOMEM)
             b->program_ended = true; /* nobody will read it; see what the peer still sends */
@@ -158,7 +165,7 @@ static void poll_ready(uv_poll_t *handle, int status, int events);
 
 static void update_events(struct bridge *b)
 {
-    const int events = (b->program_ended || b->stream_full ? 0 : UV_READABLE) |
+    const int events = (b->program_ended || b->stream_full || b->starved ? 0 : UV_READABLE) |
                        (b->socket_full && !b->stream_ended ? UV_WRITABLE : 0);
     if (events == b->events)
         return;
@@ -172,7 +179,7 @@ static void update_events(struct bridge *b)
 static void move(struct tt_chore *chore, uint64_t now_us)
 {
     struct bridge *b = TT_CONTAINER_OF(chore, struct bridge, chore);
-    (void)now_us;
+    b->starved = false;
     for (int i = 0; i < MOVES_A_TURN && !b->over && !b->stream_ended && move_out(b); i++)
         continue;
     for (int i = 0; i < MOVES_A_TURN && !b->over && !b->program_ended && move_in(b); i++)
@@ -182,6 +189,7 @@ static void move(struct tt_chore *chore, uint64_t now_us)
     if (b->over)
         return;
     update_events(b);
+    tt_timer_set(b->worker, &b->retry, b->starved ? tt_deadline_after(now_us, RETRY_US) : TT_NEVER);
     tt_session_touch(b->stream->session);
     if (!b->stream_ended && !b->socket_full && tt_smux_readable_bytes(b->stream->smux) > 0)
         tt_smux_report_again(b->stream->smux, TT_SMUX_READABLE);
@@ -210,6 +218,13 @@ static void stream_ready(void *ctx, struct tt_stream *st)
     tt_worker_mark_for_loop(b->worker, &b->chore);
 }
 
+static void memory_again(struct tt_timer *timer, uint64_t now_us)
+{
+    struct bridge *b = TT_CONTAINER_OF(timer, struct bridge, retry);
+    (void)now_us;
+    tt_worker_mark_for_loop(b->worker, &b->chore);
+}
+
 static void start(struct tt_chore *chore, uint64_t now_us)
 {
     struct bridge *b = TT_CONTAINER_OF(chore, struct bridge, chore);
@@ -229,6 +244,10 @@ static int make_bridge(struct tt_stream *st, int fd)
     if (!b)
         return TT_E_NOMEM;
     *b = (struct bridge){.worker = w, .stream = st, .fd = fd, .chore = {.run = start}};
+    if (tt_timer_init(w, &b->retry, memory_again)) {
+        w->alloc->put(w->alloc->ctx, b);
+        return TT_E_NOMEM;
+    }
     st->callbacks =
         (struct tt_stream_callbacks){.readable = stream_ready, .writable = stream_ready};
     st->callbacks_ctx = b;

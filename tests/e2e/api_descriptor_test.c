@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MS UINT64_C(1000) /* microseconds */
@@ -350,6 +351,50 @@ static void test_closing_at_any_moment_does_no_harm(void **state)
     api_close(&p);
 }
 
+/* Whether the process did hardly anything for a while. */
+static bool is_quiet(void *arg)
+{
+    struct timespec before, after;
+    (void)arg;
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+    (void)poll(NULL, 0, 200);
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+    return (after.tv_sec - before.tv_sec) * 1000000000 + after.tv_nsec - before.tv_nsec < 50000000;
+}
+
+static int read_all(void *job)
+{
+    const int err = fd_read(job);
+    return err ? err : fd_read_end(((const struct fd_job *)job)->fd);
+}
+
+#define HUNGRY 32
+
+static void test_without_memory_they_wait_and_do_no_work(void **state)
+{
+    (void)state;
+    struct api_pair p;
+    struct api_thread writers[HUNGRY], readers[HUNGRY];
+    struct fd_job up[HUNGRY], down[HUNGRY];
+    const struct tt_options little = {.max_buffer_bytes = MIB};
+    api_open(&p, &little, NULL);
+    for (unsigned i = 0; i < HUNGRY; i++) {
+        up[i] = down[i] = (struct fd_job){.len = MIB, .seed = i, .piece = 100000};
+        open_descriptors(&p, &up[i].fd, &down[i].fd);
+        api_start(&writers[i], fd_write_and_shut, &up[i]);
+    }
+    api_wait_for(is_quiet, NULL); /* nobody reads: all memory is in use, and more would come */
+    for (unsigned i = 0; i < HUNGRY; i++)
+        api_start(&readers[i], read_all, &down[i]);
+    for (unsigned i = 0; i < HUNGRY; i++) {
+        assert_int_equal(api_join(&readers[i]), 0);
+        assert_int_equal(api_join(&writers[i]), 0);
+        close(up[i].fd);
+        close(down[i].fd);
+    }
+    api_close(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -362,6 +407,7 @@ int main(void)
         cmocka_unit_test(test_a_session_that_closes_ends_its_descriptors),
         cmocka_unit_test(test_a_lost_session_ends_its_descriptors),
         cmocka_unit_test(test_many_at_once),
+        cmocka_unit_test(test_without_memory_they_wait_and_do_no_work),
         cmocka_unit_test(test_closing_at_any_moment_does_no_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
