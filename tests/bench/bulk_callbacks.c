@@ -9,8 +9,8 @@
 
 /* --- one direction of one stream --- */
 
-/* Sends while there is room: whatever lies there, as a program with one buffer sends what lies in
- * it. Returns whether that is over: all were sent, or the stream has failed.
+/* Sends while there is room, and makes the bytes there. Returns whether that is over: all were
+ * sent, or the stream has failed.
  */
 static bool pump(struct tt_stream *stream, uint64_t *left)
 {
@@ -22,6 +22,7 @@ static bool pump(struct tt_stream *stream, uint64_t *left)
             return err != TT_E_FULL;
         if (n > *left)
             n = (size_t)*left;
+        memset(room, 'x', n);
         err = tt_stream_commit(stream, n);
         if (err)
             return true;
