@@ -524,20 +524,35 @@ static void write_all(struct sim *sim, struct sim_pipe *pipe, const uint8_t *dat
         at += sim_pipe_write(sim, pipe, data + at, len - at);
 }
 
-/* Somebody else opens a connection with the ID of the session, and asks for its window. */
+static void write_packet(struct sim *sim, struct sim_pipe *pipe, const uint8_t *packet,
+                         uint32_t len)
+{
+    uint8_t header[TT_ENCAP_HEADER];
+    tt_encap_header(header, (uint16_t)len);
+    write_all(sim, pipe, header, sizeof header);
+    write_all(sim, pipe, packet, len);
+}
+
+static void write_control(struct sim *sim, struct sim_pipe *pipe, const struct tt_control *says)
+{
+    uint8_t packet[TT_CONTROL_MAX];
+    write_packet(sim, pipe, packet, tt_control_write(packet, says));
+}
+
+/* Somebody else opens a connection with the ID of the session ... */
 static struct sim_link *stranger_comes(struct sim *sim, struct sim_client *c)
 {
     struct sim_link *l = sim_link_new(sim, c);
-    uint8_t header[TT_ENCAP_HEADER], wask[TT_KCP_HEADER];
-    tt_encap_header(header, sizeof wask);
-    tt_kcp_header_write(
-        wask, &(struct tt_kcp_header){.conv = c->endpoint.config.conv, .cmd = TT_KCP_WASK});
     write_all(sim, &l->up, c->endpoint.config.id.bytes, TT_SESSION_ID_LEN);
-    write_all(sim, &l->up, header, sizeof header);
-    write_all(sim, &l->up, wask, sizeof wask);
-    sim_run_until(sim, l->accept_us);
-    sim_plug_close(&l->at_client); /* it only listens */
     return l;
+}
+
+/* ... and says no more. */
+static void stranger_listens(struct sim *sim, struct sim_link *l)
+{
+    sim_run_until(sim, l->accept_us);
+    sim_plug_close(&l->at_client);
+    sim_run_until(sim, sim->now_us + TT_SECOND);
 }
 
 /* on a carrier of a native session nothing is said before its HELLO has come. */
@@ -549,12 +564,37 @@ static void test_a_stranger_who_knows_the_id_is_told_nothing(void **state)
     struct sim *sim = new_sim(&p);
     add_talk(sim, 1000, 10000000, 0);
     sim_run_until(sim, sim->now_us + TT_SECOND);
-    const struct sim_link *l = stranger_comes(sim, &sim->clients[0]);
-    sim_run_until(sim, sim->now_us + TT_SECOND);
+    uint8_t wask[TT_KCP_HEADER];
+    tt_kcp_header_write(wask, &(struct tt_kcp_header){.conv = sim->clients[0].endpoint.config.conv,
+                                                      .cmd = TT_KCP_WASK});
+    struct sim_link *l = stranger_comes(sim, &sim->clients[0]);
+    write_packet(sim, &l->up, wask, sizeof wask);
+    stranger_listens(sim, l);
     assert_int_equal(l->at_server.carrier.received_packets, 1);
     assert_int_equal(l->at_server.carrier.taken_packets, 0);
     sim_run_talks(sim, sim->now_us + 60 * TT_SECOND);
     expect_silence_below(sim, 4 * RTT_US);
+    end_story(sim);
+}
+
+/* whoever knows the ID can open a connection; ending the session takes all that there are. */
+static void test_a_stranger_who_knows_the_id_cannot_close_the_session(void **state)
+{
+    (void)state;
+    const struct sim_profile p = usual(RTT_US);
+    struct sim *sim = new_sim(&p);
+    add_talk(sim, 100000, 100000, 5 * TT_SECOND);
+    sim_run_until(sim, sim->now_us + TT_SECOND);
+    struct sim_link *l = stranger_comes(sim, &sim->clients[0]);
+    write_control(sim, &l->up,
+                  &(struct tt_control){.type = TT_CONTROL_HELLO,
+                                       .hello = {1, 65535, TT_HELLO_NO_DROPS, 1000}});
+    write_control(sim, &l->up,
+                  &(struct tt_control){.type = TT_CONTROL_CLOSE, .reason = TT_CLOSE_DONE});
+    stranger_listens(sim, l);
+    assert_true(l->at_server.carrier.close_heard);
+    sim_run_talks(sim, sim->now_us + 60 * TT_SECOND);
+    expect_silence_below(sim, TT_SECOND);
     end_story(sim);
 }
 
@@ -623,6 +663,48 @@ static void test_a_shut_window_that_overtakes_an_open_one_stops_nothing(void **s
     }
 }
 
+/* A connection on which the server waits for an ack, or NULL. */
+static struct sim_link *one_that_waits_for_acks(struct sim *sim)
+{
+    TT_LIST_FOR_EACH(node, &sim->links)
+    {
+        struct sim_link *l = TT_CONTAINER_OF(node, struct sim_link, node);
+        if (l->at_server.carrier.path.flying.count > 0)
+            return l;
+    }
+    return NULL;
+}
+
+/* R-13: of two connections one dies, and nothing was on it but acks; the client learns of it at
+ * once, the server later, and no other can be dialled. They leave again on the one that is left,
+ * before the server can think that what they acknowledge was lost.
+ */
+static void test_acks_that_die_with_one_of_two_are_not_missed(void **state)
+{
+    (void)state;
+    struct sim_profile p = usual(RTT_US);
+    p.client.carriers = 2;
+    p.stall_us = 60 * TT_SECOND;
+    struct sim *sim = new_sim(&p);
+    struct sim_speaker_plan *words = &add_talk(sim, 1, 4000, 0)->server.plan;
+    words->most_a_write = 1000;
+    words->write_pause_us = 2 * TT_SECOND;
+    for (unsigned word = 1; word <= 2; word++) { /* the first is answered with a window, too */
+        sim_run_until(sim, sim->now_us + TT_SECOND);
+        while (!one_that_waits_for_acks(sim))
+            sim_run_until(sim, sim->now_us + TT_MS);
+    }
+    sim_run_until(sim, sim->now_us + RTT_US / 2 + 5 * TT_MS);
+    sim_link_cut(sim, one_that_waits_for_acks(sim),
+                 (struct sim_cut){.server_learns_us = 4 * RTT_US});
+    sim->outage_until_us = sim->now_us + TT_SECOND;
+    sim_run_talks(sim, sim->now_us + 60 * TT_SECOND);
+    const struct tt_kcp_send *send = &sim->clients[0].session->endpoint.kcp.send;
+    for (unsigned cause = 0; cause < TT_KCP_CAUSES; cause++)
+        assert_int_equal(send->retransmissions[cause], 0);
+    end_story(sim);
+}
+
 static void move(struct sim *sim, uint64_t arg)
 {
     sim_client_moves(sim, &sim->clients[arg]);
@@ -672,6 +754,8 @@ int main(void)
         cmocka_unit_test(test_four_carriers_may_come_in_any_order),
         cmocka_unit_test(test_a_carrier_that_was_idle_for_long_is_not_relied_on),
         cmocka_unit_test(test_a_stranger_who_knows_the_id_is_told_nothing),
+        cmocka_unit_test(test_a_stranger_who_knows_the_id_cannot_close_the_session),
+        cmocka_unit_test(test_acks_that_die_with_one_of_two_are_not_missed),
         cmocka_unit_test(test_a_spent_connection_is_not_asked_again_and_again),
         cmocka_unit_test(test_what_the_peer_throws_away_is_missed_for_a_few_round_trips),
         cmocka_unit_test(test_a_shut_window_that_overtakes_an_open_one_stops_nothing),
