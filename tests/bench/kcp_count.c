@@ -20,185 +20,96 @@
 
 #include <turbotunnel/error.h>
 
-#include "core/base/clock.h"
-#include "core/kcp/kcp.h"
-
-#define CONV    UINT32_C(1)
-#define PAYLOAD 1376u
+#include "kcp_end.h"
+#include "require.h"
 
 struct bench {
-    struct tt_slab_pool slabs;
-    struct tt_slab_account account;
-    struct tt_kcp kcp;
-    struct tt_kcp_path path;
-    struct tt_gather gather;
-    struct tt_slab *payload; /* what is sent, again and again */
-    struct tt_slab *packet;  /* what comes in */
-    uint32_t window;
+    struct kcp_end end;
     uint32_t sent; /* segments that came in, or left for the first time */
-    uint64_t now_us;
 };
 
-static void require(bool holds, const char *what)
+static void comes(struct bench *b, enum tt_kcp_cmd cmd, uint32_t sn, uint32_t una)
 {
-    if (!holds) {
-        fprintf(stderr, "kcp_count: %s\n", what);
-        exit(1);
-    }
-}
-
-static void open_bench(struct bench *b, uint32_t window)
-{
-    const struct tt_kcp_config config = {
-        .conv = CONV,
-        .mtu = PAYLOAD + TT_KCP_HEADER,
-        .stream = true,
-        .nocwnd = true,
-        .resend = 0,
-        .snd_wnd = window,
-        .rcv_wnd_first = window,
-        .rcv_wnd = window,
-        .slabs = &b->slabs,
-        .account = &b->account,
-        .alloc = &tt_alloc_malloc,
-    };
-    b->window = window;
-    b->now_us = TT_SECOND;
-    tt_slab_pool_init(&b->slabs, &tt_alloc_malloc, SIZE_MAX);
-    require(tt_kcp_init(&b->kcp, &config) == TT_OK, "tt_kcp_init");
-    tt_kcp_path_open(&b->kcp, &b->path, b->now_us, false, TT_KCP_UNLIMITED, 0);
-    b->kcp.send.edge = window;
-    b->payload = tt_slab_get(&b->slabs, TT_SLAB_SMALL);
-    b->packet = tt_slab_get(&b->slabs, TT_SLAB_SMALL);
-    require(b->payload && b->packet, "no memory");
-    memset(b->payload->data, 'x', PAYLOAD);
-    memset(b->packet->data, 'x', PAYLOAD + TT_KCP_HEADER);
-}
-
-static void close_bench(struct bench *b)
-{
-    tt_kcp_path_close(&b->kcp, &b->path);
-    tt_kcp_dispose(&b->kcp);
-    tt_slab_unref(b->payload);
-    tt_slab_unref(b->packet);
-    tt_slab_pool_dispose(&b->slabs);
-}
-
-/* --- one step --- */
-
-static void queue_one(struct bench *b)
-{
-    require(tt_kcp_send_bytes(&b->kcp, b->payload->data, PAYLOAD, tt_slab_ref(b->payload)) == TT_OK,
-            "tt_kcp_send_bytes");
-}
-
-static void one_leaves(struct bench *b, uint32_t bytes)
-{
-    uint32_t len;
-    tt_gather_reset(&b->gather);
-    require(tt_kcp_next_packet(&b->kcp, b->now_us, &b->path, PAYLOAD + TT_KCP_HEADER, &b->gather,
-                               &len) == TT_OK,
-            "nothing left");
-    require(len >= bytes, "not enough left");
-}
-
-static void input(struct bench *b, enum tt_kcp_cmd cmd, uint32_t sn, uint32_t una, uint32_t len)
-{
-    tt_kcp_header_write(b->packet->data, &(struct tt_kcp_header){.conv = CONV,
-                                                                 .cmd = (uint8_t)cmd,
-                                                                 .wnd = (uint16_t)b->window,
-                                                                 .sn = sn,
-                                                                 .una = una,
-                                                                 .len = len});
-    require(tt_kcp_input(&b->kcp, b->now_us, tt_span_of(b->packet->data, TT_KCP_HEADER + len),
-                         b->packet) == TT_OK,
-            "tt_kcp_input");
+    kcp_end_make_packet(&b->end, cmd, sn, una);
+    kcp_end_packet_comes(&b->end);
 }
 
 static void push_comes(struct bench *b, uint32_t sn)
 {
-    input(b, TT_KCP_PUSH, sn, 0, PAYLOAD);
-}
-
-static void take_all(struct bench *b)
-{
-    while (tt_kcp_receive_peek(&b->kcp.receive))
-        tt_kcp_take(&b->kcp);
+    comes(b, TT_KCP_PUSH, sn, 0);
 }
 
 static void window_leaves(struct bench *b)
 {
-    for (uint32_t i = 0; i < b->window; i++) {
-        queue_one(b);
-        one_leaves(b, PAYLOAD);
+    for (uint32_t i = 0; i < b->end.window; i++) {
+        kcp_end_queue(&b->end);
+        kcp_end_packet_leaves(&b->end, KCP_END_PAYLOAD);
     }
-    b->sent += b->window;
+    b->sent += b->end.window;
 }
-
-/* --- the work --- */
 
 static void do_acked(struct bench *b)
 {
-    queue_one(b);
-    one_leaves(b, PAYLOAD);
+    kcp_end_queue(&b->end);
+    kcp_end_packet_leaves(&b->end, KCP_END_PAYLOAD);
     b->sent++;
-    if (b->sent >= b->window)
-        input(b, TT_KCP_ACK, b->sent - b->window, b->sent - b->window + 1, 0);
+    if (b->sent >= b->end.window)
+        comes(b, TT_KCP_ACK, b->sent - b->end.window, b->sent - b->end.window + 1);
 }
 
 static void do_singly(struct bench *b)
 {
     const uint32_t first = b->sent;
     window_leaves(b);
-    for (uint32_t i = 1; i < b->window; i++)
-        input(b, TT_KCP_ACK, first + i, first, 0);
-    input(b, TT_KCP_ACK, first, b->sent, 0);
+    for (uint32_t i = 1; i < b->end.window; i++)
+        comes(b, TT_KCP_ACK, first + i, first);
+    comes(b, TT_KCP_ACK, first, b->sent);
 }
 
 static void leave_again(struct bench *b)
 {
-    for (uint32_t i = 0; i < b->window; i++)
-        one_leaves(b, PAYLOAD);
-    input(b, TT_KCP_WINS, 0, b->sent, 0);
+    for (uint32_t i = 0; i < b->end.window; i++)
+        kcp_end_packet_leaves(&b->end, KCP_END_PAYLOAD);
+    comes(b, TT_KCP_WINS, 0, b->sent);
 }
 
 static void do_timeout(struct bench *b)
 {
     window_leaves(b);
-    b->now_us = tt_kcp_deadline(&b->kcp);
-    tt_kcp_handle_timeout(&b->kcp, b->now_us);
+    b->end.now_us = tt_kcp_deadline(&b->end.kcp);
+    tt_kcp_handle_timeout(&b->end.kcp, b->end.now_us);
     leave_again(b);
 }
 
 static void do_redial(struct bench *b)
 {
     window_leaves(b);
-    tt_kcp_path_close(&b->kcp, &b->path);
-    tt_kcp_path_open(&b->kcp, &b->path, b->now_us, false, TT_KCP_UNLIMITED, 0);
-    if (b->kcp.tell)
-        one_leaves(b, TT_KCP_HEADER); /* */
+    tt_kcp_path_close(&b->end.kcp, &b->end.path);
+    kcp_end_open_path(&b->end);
+    if (b->end.kcp.tell)
+        kcp_end_packet_leaves(&b->end, TT_KCP_HEADER); /* */
     leave_again(b);
 }
 
 static void do_received(struct bench *b)
 {
     push_comes(b, b->sent++);
-    take_all(b);
-    one_leaves(b, TT_KCP_HEADER);
+    kcp_end_take_all(&b->end);
+    kcp_end_packet_leaves(&b->end, TT_KCP_HEADER);
 }
 
 static void do_gap(struct bench *b)
 {
     const uint32_t first = b->sent;
-    for (uint32_t i = 1; i < b->window; i++) {
+    for (uint32_t i = 1; i < b->end.window; i++) {
         push_comes(b, first + i);
-        one_leaves(b, TT_KCP_HEADER);
+        kcp_end_packet_leaves(&b->end, TT_KCP_HEADER);
     }
     push_comes(b, first);
-    require(tt_kcp_settle(&b->kcp) == TT_OK, "tt_kcp_settle");
-    take_all(b);
-    one_leaves(b, TT_KCP_HEADER);
-    b->sent += b->window;
+    require(tt_kcp_settle(&b->end.kcp) == TT_OK, "tt_kcp_settle");
+    kcp_end_take_all(&b->end);
+    kcp_end_packet_leaves(&b->end, TT_KCP_HEADER);
+    b->sent += b->end.window;
 }
 
 static const struct {
@@ -224,10 +135,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: kcp_count WORK WINDOW SEGMENTS\n");
         return 2;
     }
-    open_bench(&b, (uint32_t)window);
+    kcp_end_open(&b.end, (uint32_t)window);
     while (b.sent < segments)
         run(&b);
-    require(b.kcp.receive.read == b.kcp.receive.top, "not all was taken");
-    close_bench(&b);
+    kcp_end_close(&b.end);
     return 0;
 }
