@@ -7,7 +7,7 @@ FUZZ_SECONDS ?= 30
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
 .PHONY: build demo check check-asan check-tsan check-valgrind check-long check-portable \
-        sim sim-mutants sim-coverage fuzz bench silences format install uninstall clean help
+        sim sim-mutants sim-coverage fuzz bench bench-core silences format install uninstall clean help
 
 build: ## build everything into build/ (the default)
 	@scripts/build build
@@ -55,6 +55,11 @@ bench: ## measure, side by side with the Go peers, and write docs/benchmarks.md
 	@scripts/bootstrap
 	@scripts/build build
 	@scripts/bench build
+
+bench-core: ## count the core's instructions beside the recorded ones; RECORD=1 records them
+	@scripts/bootstrap
+	@scripts/build build
+	@tests/bench/counts.py build $(if $(filter-out 0,$(RECORD)),--record)
 
 silences: ## how long each fault silences an application, beside TCP and Go: docs/silences.md
 	@scripts/bootstrap

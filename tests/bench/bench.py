@@ -83,20 +83,13 @@ CHAPTERS = {
 }
 
 
-def show_progress(line):
-    """Only a person sees it."""
-    if sys.stderr.isatty():
-        sys.stderr.write("\r\033[K" + line)
-        sys.stderr.flush()
-
-
 def run(bench, names):
     """Measures, and prints each table when it is there. Returns {chapter's name: results}."""
     results = {}
     for name in names:
         chapter = CHAPTERS[name]
         results[name] = chapter.measure(bench)
-        show_progress("")
+        report.show_progress("")
         print("\n".join(["", chapter.title, ""] + chapter.lines(results[name])), flush=True)
     return results
 
@@ -124,7 +117,7 @@ def choose_plan(options):
 def measure(options):
     load, began = os.getloadavg()[0], time.monotonic()
     plan = choose_plan(options)
-    bench = measures.Bench(plan, pairs.all_pairs(options.build), options.build, show_progress)
+    bench = measures.Bench(plan, pairs.all_pairs(options.build), options.build, report.show_progress)
     facts = machine.facts(options.build, ROOT, load)
     results = run(bench, options.only or CHAPTERS)
     save(options.build, results)

@@ -5,10 +5,17 @@
                                 before it if it is to be watched
 """
 
+import contextlib
+import io
+import os
+import re
 import sys
+import tempfile
 import unittest
+from unittest import mock
 
 import children
+import counts
 import document
 import report
 from children import Server
@@ -104,6 +111,107 @@ class VerdictTest(unittest.TestCase):
 
     def test_fewer_rounds_are_told(self):
         self.assertEqual(len(self.warnings(2000, 300, hurried=True)), 1)
+
+
+GCC, CLANG = "gcc 12, release", "clang 14, release"
+ROWS = [work.row(size) for work in counts.WORKS for size in work.sizes]
+EACH = 1000  # instructions of each row
+
+
+class CountsTest(unittest.TestCase):
+    """make bench-core, with numbers that are given in place of counted ones."""
+
+    def setUp(self):
+        folder = self.enterContext(tempfile.TemporaryDirectory())
+        self.recorded = os.path.join(folder, "instructions.txt")
+
+    def record(self, numbers, built=GCC):
+        with open(self.recorded, "w", encoding="utf-8") as file:
+            file.write(counts.Record(built, numbers).text())
+
+    @staticmethod
+    def usual_but(others):
+        return {**dict.fromkeys(ROWS, EACH), **others}
+
+    def run_counts(self, others=(), *options):
+        """Returns the exit status and all that is said."""
+        said = io.StringIO()
+        with mock.patch.multiple(counts, RECORDED=self.recorded, built_with=lambda build: GCC,
+                                 measure=lambda build, progress: self.usual_but(dict(others))), \
+                contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            status = counts.main(["build", *options])
+        return status, said.getvalue()
+
+    def test_ten_percent_more_is_let_pass_and_eleven_are_not(self):
+        self.record(self.usual_but({}))
+        for count, status, change in ((500, 0, "-50.0 %"), (1000, 0, "+0.0 %"), (1100, 0, "+10.0 %"),
+                                      (1110, 1, "+11.0 % MORE")):
+            with self.subTest(count=count):
+                got, said = self.run_counts(dict.fromkeys(ROWS, count))
+                self.assertEqual(got, status)
+                self.assertIn(f"| 1,000 | {change} |", re.sub(" +", " ", said))
+                self.assertEqual(said.count("MORE"), status * len(ROWS))
+                self.assertEqual("too much: " + "; ".join(ROWS) in said, bool(status))
+
+    def test_what_another_compiler_made_is_not_compared(self):
+        self.record(self.usual_but({}), CLANG)
+        status, said = self.run_counts({ROWS[0]: 5 * EACH})
+        self.assertEqual(status, 0)
+        self.assertIn(f"recorded with {CLANG}, not compared: this is {GCC}", said)
+        self.assertNotIn("%", said.split("\n\n")[0])
+
+    def test_where_nothing_is_recorded_nothing_is_compared(self):
+        status, said = self.run_counts()
+        self.assertEqual(status, 0)
+        self.assertIn("nothing is recorded, not compared", said)
+
+    def test_a_row_that_is_not_recorded_is_not_compared(self):
+        self.record({ROWS[0]: EACH})
+        self.assertEqual(self.run_counts({ROWS[1]: 5 * EACH})[0], 0)
+        self.assertEqual(self.run_counts({ROWS[0]: 5 * EACH})[0], 1)
+
+    def test_more_remotes_must_not_cost_more_whatever_is_recorded(self):
+        many = [row for row in ROWS if row.endswith("of 100,000")]
+        self.assertEqual(len(many), 2)
+        for row in many:
+            for count, status in ((1100, 0), (1110, 1), (900, 0), (890, 1)):
+                for options in ((), ("--record",)):
+                    with self.subTest(row=row, count=count, options=options):
+                        self.record(self.usual_but({row: count}))
+                        got, said = self.run_counts({row: count}, *options)
+                        self.assertEqual(got, status)
+                        self.assertEqual(said.count("NOT ALIKE"), status)
+                        self.assertEqual(f"too much: {row}\n" in said, bool(status))
+                        self.assertNotIn("MORE", said)
+
+    def test_what_is_recorded_is_compared_with(self):
+        self.record(self.usual_but({}))
+        status, said = self.run_counts({ROWS[0]: 5 * EACH}, "--record")
+        self.assertEqual(status, 0)
+        self.assertIn("+400.0 % MORE", said)
+        self.assertEqual(self.run_counts({ROWS[0]: 5 * EACH})[0], 0)
+        self.assertEqual(self.run_counts({ROWS[0]: 6 * EACH})[0], 1)
+
+    def test_every_row_is_shown_and_recorded(self):
+        said = self.run_counts()[1]
+        for row in ROWS:
+            self.assertIn(f"| {row} ", said)
+        here = os.path.dirname(os.path.abspath(__file__))
+        recorded = counts.read_record(os.path.join(here, "instructions.txt"))
+        self.assertEqual(list(recorded.counts), ROWS)
+
+    def test_all_that_is_to_be_counted_is_done(self):
+        program = os.path.join(os.path.dirname(peer[-1]), "core_count")
+        for work in counts.WORKS:
+            for size in work.sizes:
+                with self.subTest(work=work.name, size=size):
+                    children.run([*peer[:-1], program, work.name, str(size), "20"], 60)
+
+    def test_work_that_is_not_there_is_told(self):
+        program = os.path.join(os.path.dirname(peer[-1]), "core_count")
+        for words in ((), ("nothing", "1", "1"), ("ping", "0", "0"), ("ping", "0")):
+            with self.assertRaisesRegex(children.Failed, "status 2"):
+                children.run([*peer[:-1], program, *words], 60)
 
 
 class PeerTest(unittest.TestCase):

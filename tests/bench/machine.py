@@ -24,12 +24,22 @@ def read(path, pattern=r"(.*)"):
     return found[1].strip() if found else "unknown"
 
 
-def compiler(build):
-    """The compiler's first line, with the name that it was called by in place of its path."""
+def compiler_words(build):
     with open(os.path.join(build, "meson-info/intro-targets.json"), encoding="utf-8") as file:
         targets = json.load(file)
     peer = next(target for target in targets if target["name"] == "peer")
-    return first_line(*peer["target_sources"][0]["compiler"], "--version")
+    return peer["target_sources"][0]["compiler"]
+
+
+def compiler(build):
+    """The compiler's first line, with the name that it was called by in place of its path."""
+    return first_line(*compiler_words(build), "--version")
+
+
+def compiler_major(build):
+    """gcc or clang, and its major version."""
+    name = "clang" if "clang" in compiler(build) else "gcc"
+    return f"{name} {first_line(*compiler_words(build), '-dumpversion').partition('.')[0]}"
 
 
 def build_option(build, name):

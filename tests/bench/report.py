@@ -1,6 +1,7 @@
 """Tables of what was measured, for the terminal and for docs/benchmarks.md alike."""
 
 import math
+import sys
 from statistics import median
 
 from pairs import OURS, PLAIN, TUNED
@@ -137,5 +138,16 @@ def size(rows):
                  [(what, f"{text:,}", f"{file:,}") for what, text, file in rows])
 
 
+def counts(rows):
+    return table(("what", "instructions", "recorded", "change"), rows)
+
+
 def instructions(lines):
     return ["```text", *lines, "```"] if lines else ["Left out."]
+
+
+def show_progress(line):
+    """Only a person sees it."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\033[K" + line)
+        sys.stderr.flush()
