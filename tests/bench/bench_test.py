@@ -200,6 +200,17 @@ class CountsTest(unittest.TestCase):
         recorded = counts.read_record(os.path.join(here, "instructions.txt"))
         self.assertEqual(list(recorded.counts), ROWS)
 
+    def test_the_document_has_every_row_and_both_windows(self):
+        counted = counts.Record(GCC, self.usual_but({}))
+        verdict = counts.judge(counted, counted)
+        lines = report.instructions({"rows": verdict.rows, "lines": verdict.lines,
+                                     "windows": ["acked 811 811"]})
+        self.assertEqual([line.split("|")[1].strip() for line in lines[2:2 + len(ROWS)]], ROWS)
+        self.assertEqual(lines[2 + len(ROWS)], "")
+        self.assertIn(f"built and recorded with {GCC}", lines)
+        self.assertEqual(lines[-2:], ["acked 811 811", "```"])
+        self.assertEqual(report.instructions(None), ["Left out."])
+
     def test_all_that_is_to_be_counted_is_done(self):
         program = os.path.join(os.path.dirname(peer[-1]), "core_count")
         for work in counts.WORKS:

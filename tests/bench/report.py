@@ -142,8 +142,10 @@ def counts(rows):
     return table(("what", "instructions", "recorded", "change"), rows)
 
 
-def instructions(lines):
-    return ["```text", *lines, "```"] if lines else ["Left out."]
+def instructions(results):
+    if not results:
+        return ["Left out."]
+    return [*counts(results["rows"]), "", "```text", *results["lines"], "", *results["windows"], "```"]
 
 
 def show_progress(line):
