@@ -156,7 +156,7 @@ static bool move_out(struct bridge *b)
         tt_smux_consume(b->stream->smux, (size_t)n);
     else if (!b->socket_full && errno != EINTR)
         close_stream(b); /* the program has closed its end */
-    return n > 0;
+    return n > 0 || errno == EINTR;
 }
 
 /* --- turns --- */
@@ -176,12 +176,20 @@ static void update_events(struct bridge *b)
         (void)uv_poll_stop(&b->poll);
 }
 
+/* Returns whether there may be more to move: bytes, or the end behind them. */
+static bool move_out_for_a_turn(struct bridge *b)
+{
+    for (int i = 0; i < MOVES_A_TURN; i++)
+        if (b->over || b->stream_ended || !move_out(b))
+            return false;
+    return true;
+}
+
 static void move(struct tt_chore *chore, uint64_t now_us)
 {
     struct bridge *b = TT_CONTAINER_OF(chore, struct bridge, chore);
     b->starved = false;
-    for (int i = 0; i < MOVES_A_TURN && !b->over && !b->stream_ended && move_out(b); i++)
-        continue;
+    const bool more_to_come = move_out_for_a_turn(b);
     for (int i = 0; i < MOVES_A_TURN && !b->over && !b->program_ended && move_in(b); i++)
         continue;
     if (!b->over && b->stream_ended && (b->program_ended || tt_session_error(b->stream->session)))
@@ -191,7 +199,7 @@ static void move(struct tt_chore *chore, uint64_t now_us)
     update_events(b);
     tt_timer_set(b->worker, &b->retry, b->starved ? tt_deadline_after(now_us, RETRY_US) : TT_NEVER);
     tt_session_touch(b->stream->session);
-    if (!b->stream_ended && !b->socket_full && tt_smux_readable_bytes(b->stream->smux) > 0)
+    if (more_to_come)
         tt_smux_report_again(b->stream->smux, TT_SMUX_READABLE);
 }
 
