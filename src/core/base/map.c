@@ -6,7 +6,7 @@
 
 #include <turbotunnel/error.h>
 
-#define MIN_CAP ((size_t)8)
+#define MIN_CAP ((size_t)2)
 #define MAX_CAP (SIZE_MAX / 4 / sizeof(struct tt_map_slot))
 
 static size_t home_of(const struct tt_map *m, uint64_t key)
@@ -111,7 +111,7 @@ int tt_map_insert(struct tt_map *m, uint64_t key, void *value)
 {
     if (!value || tt_map_find(m, key))
         return TT_E_INVAL;
-    if (m->count >= m->cap - m->cap / 4) {
+    if (m->count >= m->cap - (m->cap + 3) / 4) {
         int err = resize(m, m->cap ? 2 * m->cap : MIN_CAP);
         if (err)
             return err;
