@@ -36,7 +36,7 @@ static bool config_is_sound(const struct tt_kcp_config *c)
 
 int tt_kcp_init(struct tt_kcp *k, const struct tt_kcp_config *config)
 {
-    *k = (struct tt_kcp){.config = *config, .probe_at_us = TT_NEVER};
+    *k = (struct tt_kcp){.conv = config->conv, .probe_at_us = TT_NEVER};
     if (!config_is_sound(config))
         return TT_E_INVAL;
     const uint32_t mss = config->mtu - TT_KCP_HEADER;
@@ -154,7 +154,7 @@ static uint8_t *add_header(struct tt_kcp *k, struct packet *p, enum tt_kcp_cmd c
                            uint32_t ts, uint32_t sn, uint32_t len)
 {
     uint8_t *at = tt_gather_header(p->g, TT_KCP_HEADER);
-    tt_kcp_header_write(at, &(struct tt_kcp_header){.conv = k->config.conv,
+    tt_kcp_header_write(at, &(struct tt_kcp_header){.conv = k->conv,
                                                     .cmd = (uint8_t)cmd,
                                                     .frg = frg,
                                                     .wnd = p->wnd,
@@ -302,7 +302,7 @@ static int take_segments(struct tt_kcp *k, struct tt_span packet, struct tt_slab
     while (packet.len >= TT_KCP_HEADER) {
         const struct tt_kcp_header h = tt_kcp_header_read(packet.ptr);
         tt_span_skip(&packet, TT_KCP_HEADER);
-        if (h.conv != k->config.conv) {
+        if (h.conv != k->conv) {
             k->stats.wrong_conv++;
             return TT_E_PROTO;
         }

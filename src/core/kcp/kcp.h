@@ -62,7 +62,7 @@ struct tt_kcp_stats {
 };
 
 struct tt_kcp {
-    struct tt_kcp_config config;
+    uint32_t conv;
     struct tt_kcp_send send;
     struct tt_kcp_receive receive;
     struct tt_kcp_stats stats;

@@ -15,7 +15,7 @@ static int push_piece(struct tt_kcp *k, struct tt_span piece)
     unsigned class = TT_SLAB_SMALL;
     while (class < TT_SLAB_CLASSES && tt_slab_capacity(class) < piece.len)
         class ++;
-    struct tt_slab *slab = class == TT_SLAB_CLASSES ? NULL : tt_slab_get(k->config.slabs, class);
+    struct tt_slab *slab = class == TT_SLAB_CLASSES ? NULL : tt_slab_get(k->send.slabs, class);
     if (!slab)
         return TT_E_NOMEM;
     memcpy(slab->data, piece.ptr, piece.len);

@@ -21,15 +21,14 @@ struct tt_kcp_config end_config(void)
 
 void end_open(struct kcp_end *e, const struct tt_kcp_config *config)
 {
-    struct tt_kcp_config c = *config;
-
     memset(e, 0, sizeof(*e));
+    e->config = *config;
     failing_alloc_init(&e->memory, FAIL_NEVER);
     tt_slab_pool_init(&e->slabs, &e->memory.alloc, SLAB_LIMIT);
-    c.slabs = &e->slabs;
-    c.account = &e->account;
-    c.alloc = &e->memory.alloc;
-    assert_int_equal(tt_kcp_init(&e->kcp, &c), TT_OK);
+    e->config.slabs = &e->slabs;
+    e->config.account = &e->account;
+    e->config.alloc = &e->memory.alloc;
+    assert_int_equal(tt_kcp_init(&e->kcp, &e->config), TT_OK);
 }
 
 void end_close(struct kcp_end *e)
@@ -150,7 +149,7 @@ const char *end_flush(struct kcp_end *e, struct tt_kcp_path *path)
     int err;
 
     put(&t, "");
-    while ((err = end_pull(e, path, e->kcp.config.mtu)) == TT_OK) {
+    while ((err = end_pull(e, path, e->config.mtu)) == TT_OK) {
         put(&t, t.at == e->text ? "" : " | ");
         put_packet(&t, tt_span_of(e->packet, e->packet_len));
     }

@@ -22,6 +22,7 @@ struct kcp_end {
     struct failing_alloc memory;
     struct tt_slab_pool slabs;
     struct tt_slab_account account;
+    struct tt_kcp_config config;
     struct tt_kcp kcp;
     struct tt_gather gather;
     uint64_t now_us;

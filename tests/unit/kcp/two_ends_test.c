@@ -165,7 +165,7 @@ static void read_messages(struct world *w, unsigned side)
 
 static void read_some(struct world *w, unsigned side)
 {
-    if (w->ends[side]->kcp.config.stream)
+    if (w->ends[side]->config.stream)
         read_stream(w, side);
     else
         read_messages(w, side);
@@ -175,9 +175,9 @@ static void read_some(struct world *w, unsigned side)
 
 static size_t most_in_a_message(const struct world *w)
 {
-    const struct tt_kcp *k = &w->ends[0]->kcp;
-    size_t segments = k->config.rcv_wnd_first < 8 ? k->config.rcv_wnd_first : 8;
-    return segments * k->send.mss;
+    const struct kcp_end *e = w->ends[0];
+    size_t segments = e->config.rcv_wnd_first < 8 ? e->config.rcv_wnd_first : 8;
+    return segments * e->kcp.send.mss;
 }
 
 /* Bytes in a slab of their own, as smux hands them over. */
@@ -218,7 +218,7 @@ static void write_some(struct world *w, unsigned side)
         len = left < most_in_a_message(w) ? left : most_in_a_message(w);
     if (below(w, 3) == 0 && len > 10)
         len = 1 + below(w, 10);
-    if (w->ends[side]->kcp.config.stream)
+    if (w->ends[side]->config.stream)
         write_stream(w, side, len);
     else
         write_message(w, side, len);
@@ -299,8 +299,7 @@ static void pull(struct world *w, unsigned side)
 {
     struct kcp_end *e = w->ends[side];
     const unsigned start = (unsigned)below(w, w->path_count);
-    const uint32_t most =
-        below(w, 2) ? e->kcp.config.mtu : e->kcp.config.mtu + (uint32_t)below(w, 4000);
+    const uint32_t most = below(w, 2) ? e->config.mtu : e->config.mtu + (uint32_t)below(w, 4000);
 
     for (unsigned n = 0; n < w->path_count; n++) {
         const unsigned p = (start + n) % w->path_count;
