@@ -41,6 +41,7 @@ struct world {
     size_t live;
     struct tt_alloc alloc;
     struct tt_slab_pool slabs;
+    struct tt_endpoint_tuning tuning;
     struct tt_endpoint client;
     struct tt_queue_packet_conn server;
     struct tt_server_session *session;              /* accepted, or NULL */
@@ -307,24 +308,27 @@ static void step(struct world *w)
 
 static void begin(struct world *w, uint8_t settings)
 {
-    struct tt_endpoint_config client = {.client = true, .conv = CONV};
+    static const uint8_t hash_key[TT_SIPHASH_KEY];
+    struct tt_endpoint_tuning *tuning = &w->tuning;
+    struct tt_endpoint_config client = {
+        .tuning = tuning, .client = true, .conv = CONV, .hash_key = hash_key};
     struct tt_queue_packet_conn_config server = {
         .max_sessions = MAX_SESSIONS, .accept_backlog = 2, .closed_us = 60 * TT_SECOND};
 
     w->alloc = fuzz_alloc(&w->live);
     w->now_us = TT_SECOND;
     tt_slab_pool_init(&w->slabs, &w->alloc, SIZE_MAX);
-    tt_endpoint_tuning_default(&client.tuning);
-    client.tuning.max_stream_buffer = settings & 1 ? 1000 : 65536;
-    client.tuning.max_receive_buffer = settings & 2 ? 2000 : 1u << 20;
-    client.tuning.accept_backlog = settings & 4 ? 1 : 100;
-    client.tuning.max_streams = settings & 8 ? 3 : 100;
-    if (client.tuning.max_stream_buffer > client.tuning.max_receive_buffer)
-        client.tuning.max_stream_buffer = client.tuning.max_receive_buffer;
+    tt_endpoint_tuning_default(tuning);
+    tuning->max_stream_buffer = settings & 1 ? 1000 : 65536;
+    tuning->max_receive_buffer = settings & 2 ? 2000 : 1u << 20;
+    tuning->accept_backlog = settings & 4 ? 1 : 100;
+    tuning->max_streams = settings & 8 ? 3 : 100;
+    if (tuning->max_stream_buffer > tuning->max_receive_buffer)
+        tuning->max_stream_buffer = tuning->max_receive_buffer;
     client.smux_version = settings & 16 ? 1 : 2;
     client.slabs = server.slabs = &w->slabs;
     client.alloc = server.alloc = &w->alloc;
-    server.tuning = client.tuning;
+    server.tuning = *tuning;
     FUZZ_REQUIRE(tt_endpoint_init(&w->client, &client, w->now_us) == TT_OK, "init failed");
     FUZZ_REQUIRE(tt_queue_packet_conn_init(&w->server, &server) == TT_OK, "init failed");
     toggle_client_carrier(w, 0);

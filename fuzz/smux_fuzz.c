@@ -103,7 +103,9 @@ static void begin(struct subject *t, uint8_t settings)
     *t = (struct subject){.settings = settings, .now_us = 1};
     t->alloc = fuzz_alloc(&t->live);
     tt_slab_pool_init(&t->slabs, &t->alloc, SIZE_MAX);
+    static const uint8_t hash_key[TT_SIPHASH_KEY];
     const struct tt_smux_config config = {.version = settings % 4 % 3,
+                                          .hash_key = hash_key,
                                           .max_frame = small ? 100 : 65535,
                                           .max_receive_buffer = small ? 500 : 4u << 20,
                                           .max_stream_buffer = small ? 300 : 65536,

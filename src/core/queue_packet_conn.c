@@ -63,15 +63,14 @@ static int init_endpoint(struct tt_queue_packet_conn *q, struct tt_server_sessio
                          const struct tt_session_id *id, uint32_t conv, uint64_t now_us)
 {
     struct tt_endpoint_config c = {
-        .tuning = q->config.tuning,
+        .tuning = &q->config.tuning,
         .client = false,
         .id = *id,
         .conv = conv,
+        .hash_key = q->config.hash_key,
         .slabs = q->config.slabs,
         .alloc = q->config.alloc,
     };
-    c.tuning.session_timeout_us = 0; /* the map's expiry serves all sessions with one list */
-    memcpy(c.hash_key, q->config.hash_key, sizeof c.hash_key);
     return tt_endpoint_init(&s->endpoint, &c, now_us);
 }
 

@@ -13,7 +13,8 @@
     } while (0)
 
 struct client {
-    struct tt_session session; /* what the program holds */
+    struct tt_session session;        /* what the program holds */
+    struct tt_endpoint_tuning tuning; /* of the endpoint */
     struct tt_endpoint endpoint;
     struct tt_redial_packet_conn redial;
     struct tt_options options;
@@ -99,6 +100,7 @@ static void destroy(struct client *c)
     tt_list_remove(&c->loop_chore.node);
     tt_list_remove(&c->leftover.node);
     tt_endpoint_dispose(&c->endpoint);
+    tt_session_dispose(&c->session);
     w->alloc->put(w->alloc->ctx, c);
 }
 
@@ -241,14 +243,15 @@ static void fill_in_defaults(struct tt_options *o)
 
 static int init_endpoint(struct client *c, struct tt_loop *w)
 {
-    struct tt_endpoint_config config = {.client = true,
+    struct tt_endpoint_config config = {.tuning = &c->tuning,
+                                        .client = true,
                                         .smux_version = (uint8_t)c->options.smux_version,
                                         .slabs = &w->slabs,
+                                        .hash_key = w->hash_key,
                                         .alloc = w->alloc};
-    tt_endpoint_tuning_default(&config.tuning);
-    config.tuning.session_timeout_us = c->options.session_timeout_us;
-    tt_session_tune(&config.tuning, &c->options);
-    memcpy(config.hash_key, w->hash_key, sizeof config.hash_key);
+    tt_endpoint_tuning_default(&c->tuning);
+    c->tuning.session_timeout_us = c->options.session_timeout_us;
+    tt_session_tune(&c->tuning, &c->options);
     int err = tt_session_id_generate(&config.id, &tt_worker_random);
     if (!err)
         err = tt_worker_random.fill(NULL, &config.conv, sizeof config.conv);

@@ -43,7 +43,7 @@ static void report_suspicions(struct tt_redial_packet_conn *r)
 
 static void report_limits(struct tt_redial_packet_conn *r)
 {
-    const struct tt_budget *b = &r->endpoint->budget;
+    const struct tt_budget *b = r->endpoint->budget;
     struct tt_error_text text;
     if (r->limits_told == b->learned)
         return;

@@ -78,6 +78,7 @@ static void bury(struct tt_chore *chore, uint64_t now_us)
     struct accepted *a = TT_CONTAINER_OF(chore, struct accepted, burial);
     const struct tt_alloc *alloc = a->session.worker->alloc;
     (void)now_us;
+    tt_session_dispose(&a->session);
     alloc->put(alloc->ctx, a);
 }
 

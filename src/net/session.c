@@ -228,13 +228,28 @@ static const char *hint(const struct tt_session *s, int err)
                                                  : "; the server may speak smux 1: try --smux 1";
 }
 
+static void say_why(struct tt_session *s, int err)
+{
+    const struct tt_alloc *alloc = s->worker->alloc;
+    s->why = alloc->get(alloc->ctx, sizeof *s->why);
+    if (s->why)
+        tt_why(s->why, "session lost: %s%s", tt_strerror(err), hint(s, err));
+}
+
+void tt_session_dispose(struct tt_session *s)
+{
+    if (s->why)
+        s->worker->alloc->put(s->worker->alloc->ctx, s->why);
+    s->why = NULL;
+}
+
 static void report_end(struct tt_session *s, uint64_t now_us)
 {
     const int err = tt_session_error(s);
     if (!err || s->ended_told)
         return;
     s->ended_told = true;
-    tt_why(&s->why, "session lost: %s%s", tt_strerror(err), hint(s, err));
+    say_why(s, err);
     wake_everybody(s);
     call_listeners(s, now_us);
     if (s->callbacks.ended)
@@ -313,7 +328,7 @@ const char *tt_session_id(const struct tt_session *s)
 const char *tt_session_error_text(struct tt_session *s)
 {
     const bool entered = tt_worker_enter(s->worker);
-    const char *text = s->why.text;
+    const char *text = s->why ? s->why->text : s->ended_told ? "session lost" : "";
     tt_worker_leave(s->worker, entered);
     return text;
 }

@@ -31,7 +31,7 @@ struct tt_session {
     uint64_t dials_failed;
     uint64_t last_delivery_us; /* 0: none yet */
     uint64_t longest_silence_us;
-    struct tt_error_text why;
+    struct tt_error_text *why; /* it ended: owned; NULL: it has not, or there was no memory */
     char id_text[TT_SESSION_ID_TEXT];
 };
 
@@ -74,6 +74,9 @@ void tt_session_serve(struct tt_session *s, uint64_t now_us);
 
 /* Closes and frees the streams that the application left open. */
 void tt_session_drop_streams(struct tt_session *s);
+
+/* Frees what it owns, the streams excepted. */
+void tt_session_dispose(struct tt_session *s);
 
 /* Flushes all carriers of an endpoint. */
 void tt_session_flush(struct tt_endpoint *e, uint64_t now_us);

@@ -30,7 +30,9 @@ struct smux_pair {
 
 static void open_end(struct smux_pair *p, struct smux_end *e, bool client)
 {
+    static const uint8_t hash_key[TT_SIPHASH_KEY];
     const struct tt_smux_config config = {.client = client,
+                                          .hash_key = hash_key,
                                           .version = 2,
                                           .max_frame = 64664,
                                           .max_receive_buffer = 16u << 20,

@@ -15,14 +15,17 @@
 
 static void open_end(struct endpoint_pair *p, struct pair_end *e, bool client)
 {
-    struct tt_endpoint_config config = {.client = client,
-                                        .id = {"session1"},
-                                        .conv = 1,
-                                        .smux_version = client ? 2 : 0,
-                                        .slabs = &p->slabs,
-                                        .alloc = &tt_alloc_malloc};
+    static const uint8_t hash_key[TT_SIPHASH_KEY];
+    const struct tt_endpoint_config config = {.tuning = &e->tuning,
+                                              .client = client,
+                                              .hash_key = hash_key,
+                                              .id = {"session1"},
+                                              .conv = 1,
+                                              .smux_version = client ? 2 : 0,
+                                              .slabs = &p->slabs,
+                                              .alloc = &tt_alloc_malloc};
     const struct tt_carrier_limits limits = {.ordered = true, .max_packet = p->max_packet_bytes};
-    tt_endpoint_tuning_default(&config.tuning);
+    tt_endpoint_tuning_default(&e->tuning);
     require(tt_endpoint_init(&e->endpoint, &config, p->now_us) == TT_OK, "tt_endpoint_init");
     tt_endpoint_carrier_open(&e->endpoint, p->now_us, &e->carrier, &limits);
 }

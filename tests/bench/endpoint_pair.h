@@ -13,6 +13,7 @@
 #define PAIR_MOST_PACKETS 64u
 
 struct pair_end {
+    struct tt_endpoint_tuning tuning;
     struct tt_endpoint endpoint;
     struct tt_carrier carrier;
     struct tt_smux_stream *stream;

@@ -216,7 +216,7 @@ static void check_one_at_a_time(struct sim *sim, const struct tt_endpoint *e)
     {
         count += !TT_CONTAINER_OF(node, struct tt_carrier, node)->doomed;
     }
-    sim_require(sim, count <= 1 || e->config.tuning.legacy,
+    sim_require(sim, count <= 1 || e->config.tuning->legacy,
                 "a second connection before the server has the session");
 }
 
@@ -264,7 +264,7 @@ static void check_end(struct sim *sim, const struct sim_client *c, const struct 
     check_retransmissions(sim, c, e);
     check_packets(sim, e);
     check_roles(sim, e);
-    sim_require(sim, e->kcp.send.nxt - e->kcp.send.una <= e->config.tuning.snd_wnd,
+    sim_require(sim, e->kcp.send.nxt - e->kcp.send.una <= e->config.tuning->snd_wnd,
                 "more segments in flight than the window allows");
 }
 

@@ -95,7 +95,7 @@ void sim_client_redial(struct sim *sim, struct sim_client *c)
     const struct tt_endpoint *e = &c->endpoint;
     (void)sim;
     c->redial = c->dialled_us == TT_NEVER &&
-                (e->config.tuning.legacy || e->kcp.stats.segments_in > 0); /* */
+                (e->config.tuning->legacy || e->kcp.stats.segments_in > 0); /* */
 }
 
 void sim_client_moves(struct sim *sim, struct sim_client *c)
@@ -251,24 +251,25 @@ uint64_t sim_client_next_us(const struct sim *sim, const struct sim_client *c)
 void sim_client_start(struct sim *sim, struct sim_client *c)
 {
     struct tt_endpoint_config config = {
-        .tuning = sim->profile.client,
+        .tuning = &sim->profile.client,
         .client = true,
         .conv = (uint32_t)sim_below(sim, UINT32_MAX),
         .smux_version = sim->profile.smux_version,
+        .hash_key = c->hash_key,
         .slabs = &c->slabs,
         .alloc = &sim->alloc,
     };
     for (unsigned i = 0; i < TT_SESSION_ID_LEN; i++)
         config.id.bytes[i] = (uint8_t)sim_below(sim, 256);
-    for (unsigned i = 0; i < sizeof config.hash_key; i++)
-        config.hash_key[i] = (uint8_t)sim_below(sim, 256);
+    for (unsigned i = 0; i < sizeof c->hash_key; i++)
+        c->hash_key[i] = (uint8_t)sim_below(sim, 256);
     tt_list_init(&c->links);
     tt_slab_pool_init(&c->slabs, &sim->alloc, sim->profile.pool_bytes);
     sim_require(sim, tt_endpoint_init(&c->endpoint, &config, sim->now_us) == TT_OK,
                 "a client could not be made");
     struct tt_dialing_config dialing = {
         .first_us = 50 * TT_MS, .most_us = 2 * TT_SECOND, .slow_us = 2 * TT_SECOND};
-    memcpy(dialing.jitter_key, config.hash_key, sizeof dialing.jitter_key);
+    memcpy(dialing.jitter_key, c->hash_key, sizeof dialing.jitter_key);
     tt_dialing_init(&c->dialing, &dialing);
     c->running = true;
     c->opened = 0;

@@ -214,6 +214,7 @@ struct sim_talk *sim_add_talk(struct sim *sim, struct sim_client *c);
 struct sim_client {
     unsigned number;
     bool running;
+    uint8_t hash_key[TT_SIPHASH_KEY];
     struct tt_endpoint endpoint;
     struct tt_slab_pool slabs;
     bool dirty;

@@ -394,7 +394,7 @@ static void test_10_mb_arrive_though_each_connection_freezes_after_a_few_kb(void
         struct sim *sim = new_sim(&p);
         add_talk(sim, 10000000, 10000000, 0);
         sim_run_talks(sim, sim->now_us + 36000 * TT_SECOND);
-        assert_true(sim->clients[0].endpoint.budget.learned > 0);
+        assert_true(sim->clients[0].endpoint.budget->learned > 0);
         end_story(sim);
     }
 }
@@ -409,7 +409,7 @@ static void test_a_limit_of_one_direction_is_learned_well(void **state)
         struct sim *sim = new_sim(&p);
         add_talk(sim, 1, 2000000, 0);
         sim_run_until(sim, sim->now_us + 4 * TT_SECOND);
-        const struct tt_budget *b = &sim->clients[0].endpoint.budget;
+        const struct tt_budget *b = sim->clients[0].endpoint.budget;
         assert_in_range(b->learners[TT_BUDGET_DOWN].limit, limit / 2, limit);
         assert_int_equal(b->learners[TT_BUDGET_SUM].limit, 0);
         sim_run_talks(sim, sim->now_us + 600 * TT_SECOND);

@@ -30,7 +30,7 @@ static uint64_t budget_left(const struct tt_carrier *c)
 
 static uint32_t segment_bytes(const struct tt_endpoint *e, const struct tt_carrier *c)
 {
-    return e->config.tuning.mtu + c->limits.framing;
+    return e->config.tuning->mtu + c->limits.framing;
 }
 
 static bool has_budget(const struct tt_endpoint *e, const struct tt_carrier *c)
@@ -58,7 +58,7 @@ static uint64_t with_jitter(struct tt_endpoint *e, uint64_t limit)
 static uint64_t budget_of(struct tt_endpoint *e, enum tt_budget_kind kind, uint64_t given,
                           uint64_t of_carrier)
 {
-    uint64_t limit = tt_budget_limit(&e->budget, kind, given);
+    uint64_t limit = tt_budget_limit(e->budget, kind, given);
     if (limit > 0)
         limit = with_jitter(e, limit);
     return of_carrier > 0 && (limit == 0 || of_carrier < limit) ? of_carrier : limit;
@@ -66,7 +66,7 @@ static uint64_t budget_of(struct tt_endpoint *e, enum tt_budget_kind kind, uint6
 
 void tt_carriers_set_budget(struct tt_endpoint *e, struct tt_carrier *c)
 {
-    const struct tt_endpoint_tuning *t = &e->config.tuning;
+    const struct tt_endpoint_tuning *t = e->config.tuning;
     struct tt_carrier_limits *l = &c->limits;
     if (!e->config.client)
         return;
@@ -105,14 +105,14 @@ static struct tt_budget_use use_of(const struct tt_endpoint *e, const struct tt_
 
 void tt_carriers_learn(struct tt_endpoint *e, const struct tt_carrier *c, uint64_t now_us)
 {
-    if (!e->config.client || !e->config.tuning.learn_limits || !c->proven || e->error ||
+    if (!e->config.client || !e->config.tuning->learn_limits || !c->proven || e->error ||
         e->closing || c->role != TT_CARRIER_ACTIVE)
         return;
     const struct tt_budget_use use = use_of(e, c, now_us);
     if (c->spent)
-        tt_budget_kept(&e->budget, &use);
+        tt_budget_kept(e->budget, &use);
     else if (!c->we_drain)
-        tt_budget_died(&e->budget, &use);
+        tt_budget_died(e->budget, &use);
 }
 
 /* the next is dialled 10 s before the time is over, at most half of it. */
@@ -138,8 +138,8 @@ bool tt_carriers_too_old(const struct tt_carrier *c, uint64_t now_us)
 static uint32_t careful_max(const struct tt_endpoint *e, const struct tt_carrier *c, uint64_t left)
 {
     uint64_t most = tt_min_u64(CAREFUL_PACKET, left / 4);
-    if (most < e->config.tuning.mtu)
-        most = e->config.tuning.mtu;
+    if (most < e->config.tuning->mtu)
+        most = e->config.tuning->mtu;
     return (uint32_t)tt_min_u64(most, left - c->limits.framing);
 }
 
@@ -217,7 +217,7 @@ uint32_t tt_carriers_most_acks(const struct tt_endpoint *e, const struct tt_carr
 {
     uint64_t bytes = tt_min_u64(REPEATED_ACKS, budget_left(c) / 4);
     if (!c->proven)
-        bytes = tt_min_u64(bytes, (uint64_t)e->allowance * e->config.tuning.mtu / 4);
+        bytes = tt_min_u64(bytes, (uint64_t)e->allowance * e->config.tuning->mtu / 4);
     return (uint32_t)(bytes / TT_KCP_HEADER);
 }
 
@@ -382,9 +382,9 @@ static bool arrange_one(struct tt_endpoint *e)
     } else if (n.retiring && n.lasting >= tt_endpoint_wanted_carriers(e)) {
         drain(n.retiring);
         rank_all(e);
-    } else if (n.good > e->config.tuning.carriers && n.newest) {
+    } else if (n.good > e->config.tuning->carriers && n.newest) {
         set_standby(e, n.newest, true);
-    } else if (n.good < e->config.tuning.carriers && n.spare) {
+    } else if (n.good < e->config.tuning->carriers && n.spare) {
         set_standby(e, n.spare, false);
     } else {
         return false;
@@ -534,7 +534,7 @@ static uint64_t retire_at_us(const struct tt_endpoint *e, const struct tt_carrie
 {
     if (c->retiring || !e->config.client)
         return TT_NEVER;
-    const uint64_t idle_us = e->config.tuning.carrier_idle_us;
+    const uint64_t idle_us = e->config.tuning->carrier_idle_us;
     const uint64_t spread_us = idle_us / 10;
     const uint64_t dice = tt_siphash_u64(e->config.hash_key, c->opened_us + c->number);
     const uint64_t idle_at_us =
@@ -574,7 +574,7 @@ void tt_carriers_handle_timeout(struct tt_endpoint *e, struct tt_carrier *c, uin
 
 uint32_t tt_endpoint_wanted_carriers(const struct tt_endpoint *e)
 {
-    return e->config.tuning.carriers + e->config.tuning.standby;
+    return e->config.tuning->carriers + e->config.tuning->standby;
 }
 
 bool tt_endpoint_wants_carrier(const struct tt_endpoint *e)

@@ -56,7 +56,7 @@ void tt_endpoint_tuning_default(struct tt_endpoint_tuning *t)
 
 static int init_kcp(struct tt_endpoint *e)
 {
-    const struct tt_endpoint_tuning *t = &e->config.tuning;
+    const struct tt_endpoint_tuning *t = e->config.tuning;
     return tt_kcp_init(&e->kcp, &(struct tt_kcp_config){.conv = e->config.conv,
                                                         .mtu = t->mtu,
                                                         .stream = true,
@@ -74,7 +74,7 @@ static int init_kcp(struct tt_endpoint *e)
 
 static int init_smux(struct tt_endpoint *e, uint64_t now_us)
 {
-    const struct tt_endpoint_tuning *t = &e->config.tuning;
+    const struct tt_endpoint_tuning *t = e->config.tuning;
     struct tt_smux_config c = {
         .client = e->config.client,
         .version = e->config.smux_version,
@@ -90,9 +90,21 @@ static int init_smux(struct tt_endpoint *e, uint64_t now_us)
         .slabs = e->config.slabs,
         .account = &e->account,
         .alloc = e->config.alloc,
+        .hash_key = e->config.hash_key,
     };
-    memcpy(c.hash_key, e->config.hash_key, sizeof c.hash_key);
     return tt_smux_init(&e->smux, &c, now_us);
+}
+
+/* A server learns nothing, and has many sessions. */
+static int init_budget(struct tt_endpoint *e)
+{
+    if (!e->config.client)
+        return TT_OK;
+    e->budget = e->config.alloc->get(e->config.alloc->ctx, sizeof *e->budget);
+    if (!e->budget)
+        return TT_E_NOMEM;
+    *e->budget = (struct tt_budget){0};
+    return TT_OK;
 }
 
 int tt_endpoint_init(struct tt_endpoint *e, const struct tt_endpoint_config *config,
@@ -100,17 +112,17 @@ int tt_endpoint_init(struct tt_endpoint *e, const struct tt_endpoint_config *con
 {
     *e = (struct tt_endpoint){.config = *config,
                               .heard_us = now_us,
-                              .allowance = config->tuning.redial_allowance,
+                              .allowance = config->tuning->redial_allowance,
                               .best_rank = TT_RANK_NONE,
                               .retry_us = TT_NEVER};
     tt_list_init(&e->carriers);
     int err = init_kcp(e);
     if (!err)
         err = init_smux(e, now_us);
-    if (err) {
-        tt_kcp_dispose(&e->kcp);
-        e->config.alloc = NULL;
-    }
+    if (!err)
+        err = init_budget(e);
+    if (err)
+        tt_endpoint_dispose(e);
     return err;
 }
 
@@ -132,7 +144,7 @@ bool tt_carrier_progressed(const struct tt_carrier *c)
  */
 static uint32_t first_allowance(const struct tt_endpoint *e)
 {
-    if (e->config.tuning.legacy && e->next_carrier == 1)
+    if (e->config.tuning->legacy && e->next_carrier == 1)
         return TT_KCP_UNLIMITED;
     return e->native && e->allowance > UNPROVEN_ALLOWANCE ? UNPROVEN_ALLOWANCE : e->allowance;
 }
@@ -154,7 +166,7 @@ static void activate(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *
  */
 static void learn_allowance(struct tt_endpoint *e, const struct tt_carrier *c)
 {
-    const uint32_t most = e->config.tuning.redial_allowance;
+    const uint32_t most = e->config.tuning->redial_allowance;
     if (c->path.arrivals > 0)
         e->allowance = e->allowance > most / 2 ? most : e->allowance * 2;
     else if (c->path.next_tx > 0 && e->allowance > 1)
@@ -178,7 +190,7 @@ static void replace_all(struct tt_endpoint *e)
     {
         struct tt_carrier *c = TT_CONTAINER_OF(node, struct tt_carrier, node);
         deactivate(e, c, TT_CARRIER_REPLACED);
-        if (e->config.client && !e->config.tuning.legacy)
+        if (e->config.client && !e->config.tuning->legacy)
             tt_carriers_doom(e, c); /* the server may be a native one, and would go on feeding it */
     }
 }
@@ -227,7 +239,7 @@ static void remember_una(const struct tt_endpoint *e, struct tt_carrier *c)
 static void make_place(struct tt_endpoint *e, const struct tt_carrier *newest)
 {
     struct tt_carrier *worst = NULL;
-    if (e->carrier_count - e->doomed <= e->config.tuning.max_carriers)
+    if (e->carrier_count - e->doomed <= e->config.tuning->max_carriers)
         return;
     TT_LIST_FOR_EACH(node, &e->carriers)
     {
@@ -350,7 +362,8 @@ static void doubt_carriers(struct tt_endpoint *e, uint64_t now_us)
 
 void tt_endpoint_network_changed(struct tt_endpoint *e, uint64_t now_us)
 {
-    tt_budget_forget(&e->budget);
+    if (e->budget)
+        tt_budget_forget(e->budget);
     doubt_carriers(e, now_us);
 }
 
@@ -369,6 +382,9 @@ void tt_endpoint_dispose(struct tt_endpoint *e)
     tt_smux_dispose(&e->smux);
     tt_kcp_dispose(&e->kcp);
     tt_slab_account_end(e->config.slabs, &e->account);
+    if (e->budget)
+        e->config.alloc->put(e->config.alloc->ctx, e->budget);
+    e->budget = NULL;
     e->config.alloc = NULL;
 }
 
@@ -504,7 +520,7 @@ int tt_endpoint_receive(struct tt_endpoint *e, uint64_t now_us, struct tt_carrie
         receive_segments(e, now_us, c, packet, slab);
         e->heard_us = now_us;
         settle(e, c, refused_before);
-    } else if (e->config.tuning.legacy) {
+    } else if (e->config.tuning->legacy) {
         e->stats.control_in++; /* dropped, and proves nothing */
     } else {
         tt_native_receive(e, c, now_us, packet);
@@ -632,8 +648,8 @@ bool tt_endpoint_wants_send(const struct tt_endpoint *e, const struct tt_carrier
 
 static uint64_t lost_at_us(const struct tt_endpoint *e)
 {
-    const uint64_t timeout_us = e->config.tuning.session_timeout_us;
-    return timeout_us ? tt_deadline_after(e->heard_us, timeout_us) : TT_NEVER;
+    const uint64_t timeout_us = e->config.tuning->session_timeout_us;
+    return e->config.client && timeout_us ? tt_deadline_after(e->heard_us, timeout_us) : TT_NEVER;
 }
 
 uint64_t tt_endpoint_deadline(const struct tt_endpoint *e)

@@ -37,7 +37,7 @@ struct tt_endpoint_tuning {
     uint32_t max_receive_buffer, max_stream_buffer, max_send_buffer; /* bytes */
     uint32_t accept_backlog, max_streams;
     uint64_t keepalive_interval_us;
-    uint64_t session_timeout_us; /* nothing received for so long: the session is lost */
+    uint64_t session_timeout_us; /* client: nothing received for so long: the session is lost */
     uint32_t redial_allowance;   /* most segments at once on a carrier that follows another */
     bool legacy;                 /* never send a control packet, nor understand one */
     uint32_t carriers;           /* client: how many are to be in use at once */
@@ -55,12 +55,13 @@ struct tt_endpoint_tuning {
 void tt_endpoint_tuning_default(struct tt_endpoint_tuning *t);
 
 struct tt_endpoint_config {
-    struct tt_endpoint_tuning tuning;
+    const struct tt_endpoint_tuning
+        *tuning; /* borrowed; outlives the endpoint; many may share it */
     bool client;
     struct tt_session_id id;
-    uint32_t conv;        /* client: random; server: from the first packet */
-    uint8_t smux_version; /* client: 1 or 2; server: 0, it takes what comes */
-    uint8_t hash_key[16];
+    uint32_t conv;           /* client: random; server: from the first packet */
+    uint8_t smux_version;    /* client: 1 or 2; server: 0, it takes what comes */
+    const uint8_t *hash_key; /* TT_SIPHASH_KEY random bytes, borrowed as tuning is */
     struct tt_slab_pool *slabs;
     const struct tt_alloc *alloc;
 };
@@ -95,7 +96,7 @@ struct tt_endpoint {
     uint32_t gone[TT_GONE_REMEMBERED]; /* numbers of the carriers that went last */
     uint32_t gone_count;               /* all that ever went ... */
     uint32_t gone_known;               /* ... and those that the peer knows of */
-    struct tt_budget budget;           /* client: what was learned about carriers that died */
+    struct tt_budget *budget;          /* client: what was learned about carriers that died */
     struct tt_endpoint_stats stats;
     uint32_t allowance; /* what the next carrier begins with; redial_allowance or less */
     uint64_t heard_us;  /* when anything last came */

@@ -53,7 +53,7 @@ static uint64_t with_patience(const struct tt_endpoint *e, const struct tt_carri
 
 uint64_t tt_liveness_limit_us(const struct tt_endpoint *e, const struct tt_carrier *c)
 {
-    const struct tt_endpoint_tuning *t = &e->config.tuning;
+    const struct tt_endpoint_tuning *t = e->config.tuning;
     uint64_t us = t->liveness_floor_us + 2 * smoothed_us(e, c) + packet_us(c) + c->live.queue_us;
     if (!c->native)
         us += LEGACY_ANSWER_US;
@@ -129,7 +129,7 @@ static void restart_clock(struct tt_carrier *c, uint64_t now_us)
 static uint64_t keepalive_at(const struct tt_endpoint *e, const struct tt_carrier *c,
                              uint64_t now_us)
 {
-    const struct tt_endpoint_tuning *t = &e->config.tuning;
+    const struct tt_endpoint_tuning *t = e->config.tuning;
     if (!e->config.client || !c->native || t->ping_idle_us == 0)
         return TT_NEVER;
     const uint64_t spread_us = t->ping_idle_us / 5;

@@ -17,7 +17,7 @@
 
 void tt_native_begin(struct tt_endpoint *e, struct tt_carrier *c)
 {
-    if (!e->config.client || e->config.tuning.legacy)
+    if (!e->config.client || e->config.tuning->legacy)
         return;
     c->due.hello = true;
     c->due.limit = c->limits.max_bytes_down > 0 || c->limits.max_age_us > 0;
@@ -136,12 +136,12 @@ static void take_hello(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now
                        const struct tt_control *hello)
 {
     const bool client = e->config.client;
-    if (c->native || c->legacy || e->config.tuning.legacy) {
+    if (c->native || c->legacy || e->config.tuning->legacy) {
         c->due.hello |= c->native && !client && !c->limits.ordered; /* ours was lost */
         return;
     }
     const uint32_t number = c->number;
-    if (tt_native_greet(c, hello, 0, e->config.tuning.mtu)) {
+    if (tt_native_greet(c, hello, 0, e->config.tuning->mtu)) {
         tt_carriers_doom(e, c);
         return;
     }

@@ -56,7 +56,7 @@ struct tt_smux_config {
     bool peer_resets;               /* the peer understands RST */
     bool accepts_resets;            /* the peer may have been told that we do */
     bool legacy_peer;               /* the peer is Go smux: apply */
-    uint8_t hash_key[16];           /* random: stream numbers come from outside */
+    const uint8_t *hash_key;        /* borrowed, random: stream numbers come from outside */
     struct tt_slab_pool *slabs;     /* borrowed; outlives the session */
 
     /* Borrowed: is charged for the slabs in which received bytes of streams lie. Others may charge

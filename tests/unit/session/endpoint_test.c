@@ -29,7 +29,9 @@ static void test_values_out_of_range_are_refused(void **state)
     struct tt_endpoint e;
     session_world_open(&w, NULL);
     struct tt_endpoint_config c = w.client.config;
-    c.tuning.mtu = TT_KCP_HEADER;
+    struct tt_endpoint_tuning bad = *c.tuning;
+    bad.mtu = TT_KCP_HEADER;
+    c.tuning = &bad;
     assert_int_equal(tt_endpoint_init(&e, &c, 0), TT_E_INVAL);
     tt_endpoint_dispose(&e);
     c = w.client.config;
@@ -263,7 +265,7 @@ static void test_a_client_gives_up_at_its_time_limit_and_not_before(void **state
     struct tt_endpoint *e = &s.world.client;
     open_pair(&s);
     tt_endpoint_carrier_close(e, s.world.now_us, &s.client);
-    const uint64_t due_us = e->heard_us + e->config.tuning.session_timeout_us;
+    const uint64_t due_us = e->heard_us + e->config.tuning->session_timeout_us;
     while (tt_endpoint_deadline(e) < due_us) {
         const uint64_t now_us = tt_endpoint_deadline(e);
         assert_int_equal(tt_endpoint_handle_timeout(e, now_us), TT_OK);
@@ -282,7 +284,7 @@ static void test_any_packet_puts_the_time_limit_off(void **state)
     struct session_pair s;
     struct tt_endpoint *e = &s.world.client;
     open_pair(&s);
-    const uint64_t due_us = e->heard_us + e->config.tuning.session_timeout_us;
+    const uint64_t due_us = e->heard_us + e->config.tuning->session_timeout_us;
     s.world.now_us += TT_SECOND;
     give_una(&s, &s.client, e->kcp.send.una);
     assert_int_equal(tt_endpoint_handle_timeout(e, due_us), TT_OK);

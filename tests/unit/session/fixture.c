@@ -34,12 +34,15 @@ struct session_setup native_setup(void)
 
 static void open_client(struct session_world *w, const struct session_setup *s)
 {
+    static const uint8_t hash_key[TT_SIPHASH_KEY];
+    w->client_tuning = s->client;
     const struct tt_endpoint_config c = {
-        .tuning = s->client,
+        .tuning = &w->client_tuning,
         .client = true,
         .id = w->id,
         .conv = WORLD_CONV,
         .smux_version = s->smux_version,
+        .hash_key = hash_key,
         .slabs = &w->slabs,
         .alloc = &w->memory.alloc,
     };

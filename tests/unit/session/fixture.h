@@ -20,6 +20,7 @@
 struct session_world {
     struct failing_alloc memory;
     struct tt_slab_pool slabs;
+    struct tt_endpoint_tuning client_tuning;
     struct tt_endpoint client;
     struct tt_queue_packet_conn server;
     struct tt_gather gather;

@@ -9,7 +9,9 @@
 
 struct tt_smux_config world_config(bool client, uint8_t version)
 {
+    static const uint8_t hash_key[TT_SIPHASH_KEY];
     return (struct tt_smux_config){.client = client,
+                                   .hash_key = hash_key,
                                    .version = version,
                                    .max_frame = 32768,
                                    .max_receive_buffer = 4u << 20,
