@@ -68,6 +68,8 @@ struct tt_options {
     uint32_t accept_backlog;       /* server: sessions waiting to be accepted; 0: 128 */
     uint32_t max_streams;          /* of one session, at once; 0: 4096 */
     bool legacy;                   /* the worked example's protocol alone: no control packets */
+    uint32_t max_packet;           /* bytes of the longest packet, either way: 1400 to 65,535, and
+                                      never above what the peer takes; 0: 65,535 */
     uint32_t carriers;             /* client: connections in use at once; 0: 1 */
     uint32_t standby;              /* client: connections kept ready beside them */
     uint64_t carrier_max_bytes;  /* client: a connection carries no more, in each direction, ... */

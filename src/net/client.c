@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/encapsulation.h"
 #include "net/address.h"
 #include "net/redial_packet_conn.h"
 #include "net/session.h"
@@ -238,6 +239,7 @@ static void fill_in_defaults(struct tt_options *o)
     DEFAULT(o->dial_timeout_us, 10 * TT_SECOND);
     DEFAULT(o->redial_first_us, 50 * TT_MS);
     DEFAULT(o->redial_most_us, 2 * TT_SECOND);
+    DEFAULT(o->max_packet, TT_ENCAP_MAX_PACKET);
     DEFAULT(o->carriers, 1);
 }
 
@@ -301,7 +303,8 @@ static int check(const char *address_text, const struct tt_options *options,
         tt_why(why, "smux version %u: only 1 and 2 exist", options->smux_version);
         return TT_E_INVAL;
     }
-    return tt_address_parse(address, address_text, why);
+    const int err = tt_session_check(options, why);
+    return err ? err : tt_address_parse(address, address_text, why);
 }
 
 /* Makes it on the options' loop, and begins to dial. */

@@ -175,7 +175,8 @@ static int take_packets(struct tt_conn *c, struct tt_span *in, size_t room, stru
            (err = tt_decap_next_whole(&c->decap, in, room, &packet)) == TT_OK) {
         c->owner->packet(c, now_us, packet, lies_in(slab, packet) ? slab : NULL);
         if (c->carrier.native && c->carrier.endpoint)
-            tt_decap_cut(&c->decap, TT_ENCAP_MAX_PACKET); /* as we told the peer in our HELLO */
+            tt_decap_cut(&c->decap,
+                         c->carrier.limits.max_packet); /* as we told the peer in our HELLO */
     }
     return err == TT_E_AGAIN ? TT_OK : err;
 }

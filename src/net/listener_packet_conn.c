@@ -7,9 +7,6 @@
 #define CLOSED_SESSION_US (60 * TT_SECOND)  /* */
 #define NATIVE_IDLE_US    (100 * TT_SECOND) /* four times what a client lets pass */
 
-static const struct tt_carrier_limits tcp_limits = {
-    .ordered = true, .max_packet = TT_ENCAP_MAX_PACKET, .framing = TT_ENCAP_HEADER};
-
 static struct tt_listener_packet_conn *of_conn(const struct tt_conn *c)
 {
     return c->user;
@@ -26,8 +23,10 @@ static void heard(struct tt_conn *c)
 
 static void conn_identified(struct tt_conn *c, uint64_t now_us, const struct tt_session_id *id)
 {
+    const struct tt_carrier_limits limits = {
+        .ordered = true, .max_packet = of_conn(c)->options->max_packet, .framing = TT_ENCAP_HEADER};
     heard(c);
-    tt_queue_packet_conn_attach(&of_conn(c)->queue, now_us, &c->carrier, id, &tcp_limits);
+    tt_queue_packet_conn_attach(&of_conn(c)->queue, now_us, &c->carrier, id, &limits);
 }
 
 static void conn_packet(struct tt_conn *c, uint64_t now_us, struct tt_span packet,

@@ -117,7 +117,7 @@ static void add_connection(struct tt_redial_packet_conn *r, uint64_t now_us, int
                            uint64_t dial_us)
 {
     const struct tt_carrier_limits limits = {.ordered = true,
-                                             .max_packet = TT_ENCAP_MAX_PACKET,
+                                             .max_packet = r->options->max_packet,
                                              .framing = TT_ENCAP_HEADER,
                                              .prefix = TT_SESSION_ID_LEN,
                                              .dial_us = dial_us};

@@ -1,6 +1,7 @@
 /* The server's sessions: tt_listen and what follows from it. */
 #include <string.h>
 
+#include "core/encapsulation.h"
 #include "net/door.h"
 #include "net/listener_packet_conn.h"
 #include "net/session.h"
@@ -192,6 +193,7 @@ static void fill_in_defaults(struct tt_options *o)
     DEFAULT(o->session_timeout_us, 600 * TT_SECOND);
     DEFAULT(o->linger_us, 5 * TT_SECOND);
     DEFAULT(o->handshake_timeout_us, 10 * TT_SECOND);
+    DEFAULT(o->max_packet, TT_ENCAP_MAX_PACKET);
     DEFAULT(o->max_connections, 10000);
     DEFAULT(o->max_sessions, 10000);
     DEFAULT(o->accept_backlog, 128);
@@ -258,11 +260,12 @@ int tt_listen(const char *address, const struct tt_options *options, struct tt_l
 {
     struct tt_options o = options ? *options : (struct tt_options){0};
     const bool owns_loop = !o.loop;
-    int err = TT_OK;
+    int err;
 
     *listener = NULL;
     tt_why(why, "%s", "");
-    if (owns_loop)
+    err = tt_session_check(&o, why);
+    if (!err && owns_loop)
         err = tt_loop_new(&o, &o.loop);
     if (!err) {
         const bool entered = tt_worker_enter(o.loop);

@@ -1,9 +1,13 @@
 #include <assert.h>
+#include <inttypes.h>
 #include <string.h>
 
+#include "core/encapsulation.h"
 #include "net/address.h"
 #include "net/conn.h"
 #include "net/session.h"
+
+#define LEAST_MAX_PACKET 1400u /* one of our segments must go into one */
 
 void tt_session_init(struct tt_session *s, struct tt_loop *w, struct tt_endpoint *e,
                      const struct tt_session_side *side, uint64_t linger_us)
@@ -13,6 +17,16 @@ void tt_session_init(struct tt_session *s, struct tt_loop *w, struct tt_endpoint
     tt_list_init(&s->accept_waiters);
     tt_list_init(&s->change_waiters);
     tt_session_id_format(s->id_text, &e->config.id);
+}
+
+int tt_session_check(const struct tt_options *o, struct tt_error_text *why)
+{
+    if (o->max_packet == 0 ||
+        (o->max_packet >= LEAST_MAX_PACKET && o->max_packet <= TT_ENCAP_MAX_PACKET))
+        return TT_OK;
+    tt_why(why, "packets of up to %" PRIu32 " bytes: it must be %u to %u", o->max_packet,
+           LEAST_MAX_PACKET, TT_ENCAP_MAX_PACKET);
+    return TT_E_INVAL;
 }
 
 void tt_session_tune(struct tt_endpoint_tuning *t, const struct tt_options *o)

@@ -63,6 +63,9 @@ struct tt_stream {
 /* As tt_smux_peek; what has arrived is given out before the session's error is. */
 int tt_stream_peek_spans(const struct tt_stream *st, struct tt_span *spans, size_t *count);
 
+/* The options that either end may have got wrong. 0, or TT_E_INVAL and the reason in *why. */
+int tt_session_check(const struct tt_options *o, struct tt_error_text *why);
+
 /* What of the options concerns the core, at either end. */
 void tt_session_tune(struct tt_endpoint_tuning *t, const struct tt_options *o);
 

@@ -441,6 +441,43 @@ static void test_sessions_go_on_when_their_listener_has_stopped(void **state)
     api_close(&p);
 }
 
+static uint64_t packets_sent(struct tt_session *s)
+{
+    struct tt_session_stats stats;
+    tt_session_get_stats(s, &stats);
+    return stats.packets_sent;
+}
+
+static void check_packets(const struct tt_options *client, const struct tt_options *server)
+{
+    enum { BYTES = 1000000, PACKET = 1400 };
+    struct api_pair p;
+    struct tt_stream *c, *s;
+    api_open(&p, client, server);
+    api_open_stream(&p, &c, &s);
+    for (unsigned from_server = 0; from_server < 2; from_server++) {
+        struct tt_session *sender = from_server ? p.server : p.client;
+        struct api_job job = {.stream = from_server ? s : c, .len = BYTES, .seed = 1};
+        struct api_thread writer;
+        const uint64_t before = packets_sent(sender);
+        api_start(&writer, api_job_write, &job);
+        assert_int_equal(api_read(from_server ? c : s, BYTES, 1), TT_OK);
+        assert_int_equal(api_join(&writer), TT_OK);
+        assert_true(packets_sent(sender) - before >= BYTES / PACKET);
+    }
+    tt_stream_close(c);
+    tt_stream_close(s);
+    api_close(&p);
+}
+
+static void test_packets_are_no_longer_than_either_end_takes(void **state)
+{
+    (void)state;
+    const struct tt_options small = {.max_packet = 1400};
+    check_packets(&small, NULL);
+    check_packets(NULL, &small);
+}
+
 static void test_errors_are_told_apart_and_explained(void **state)
 {
     (void)state;
@@ -454,6 +491,8 @@ static void test_errors_are_told_apart_and_explained(void **state)
         {"::1:80", {0}, TT_E_INVAL, TT_E_INVAL},
         {"127.0.0.1:65536", {0}, TT_E_INVAL, TT_E_INVAL},
         {"127.0.0.1:1", {.smux_version = 3}, TT_E_INVAL, -1},
+        {"127.0.0.1:1", {.max_packet = 1399}, TT_E_INVAL, TT_E_INVAL},
+        {"127.0.0.1:1", {.max_packet = 65536}, TT_E_INVAL, TT_E_INVAL},
         {"no..such.name:1", {0}, TT_E_RESOLVE, TT_E_RESOLVE},
         {"192.0.2.1:0", {0}, TT_E_UNREACHABLE, TT_E_ADDRESS},
     };
@@ -611,6 +650,7 @@ int main(void)
         cmocka_unit_test(test_closing_a_session_gives_up_in_the_end),
         cmocka_unit_test(test_stopping_a_listener_ends_its_accept),
         cmocka_unit_test(test_sessions_go_on_when_their_listener_has_stopped),
+        cmocka_unit_test(test_packets_are_no_longer_than_either_end_takes),
         cmocka_unit_test(test_errors_are_told_apart_and_explained),
         cmocka_unit_test(test_a_session_says_who_it_is_and_what_it_did),
         cmocka_unit_test(test_one_loop_carries_both_ends_of_many_sessions),
