@@ -244,6 +244,12 @@ class PeerTest(unittest.TestCase):
                     self.assertEqual(got["bytes"], 900003)
                     self.assertEqual(got["connections"], 3 if kind == "plain" else 1)
 
+    def test_packets_can_be_limited(self):
+        got = self.client("turbotunnel", "source", "--max-packet", "1400", "--bytes", "300001")
+        self.assertEqual(got["bytes"], 300001)
+        with self.assertRaisesRegex(children.Failed, "must be 1400 to 65535"):
+            self.client("turbotunnel", "source", "--max-packet", "1399", "--bytes", "1")
+
     def test_round_trips_are_counted(self):
         for kind, api in (("plain", "blocking"), ("turbotunnel", "blocking"),
                           ("turbotunnel", "callback")):
@@ -275,6 +281,8 @@ class PeerTest(unittest.TestCase):
     def test_bad_usage_is_told(self):
         for words in ([], ["server"], ["client", "127.0.0.1:1"], ["server", "--mode", "x", "a:1"],
                       ["server", "--kind", "plain", "--api", "callback", "a:1"],
+                      ["server", "--kind", "plain", "--max-packet", "1400", "a:1"],
+                      ["server", "--api", "callback", "--max-packet", "1400", "a:1"],
                       ["client", "--api", "callback", "--streams", "2", "--bytes", "1", "a:1"],
                       ["client", "--api", "callback", "--mode", "echo", "--bytes", "1", "a:1"]):
             with self.assertRaisesRegex(children.Failed, "status 2"):

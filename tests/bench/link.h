@@ -32,7 +32,8 @@ struct tt_bench_link {
 
 struct tt_bench_kind {
     const char *name;
-    bool legacy; /* turbotunnel: no control packets, packets of 1400 bytes */
+    bool legacy;         /* turbotunnel: no control packets, packets of 1400 bytes */
+    uint32_t max_packet; /* turbotunnel: bytes; 0: the library's default */
 
     /* Listens, says on standard error where, and gives each stream to handle, on a thread of its
      * own, which closes it afterwards. Does not return.

@@ -55,7 +55,7 @@ static void *accept_streams(void *arg)
 static void tunnel_serve(const struct tt_bench_kind *kind, const char *address,
                          void (*handle)(struct tt_bench_stream *stream))
 {
-    const struct tt_options options = {.legacy = kind->legacy};
+    const struct tt_options options = {.legacy = kind->legacy, .max_packet = kind->max_packet};
     struct tt_listener *listener;
     struct tt_session *session;
     struct tt_error_text why;
@@ -86,7 +86,8 @@ static struct tt_loop *shared_loop(void)
 static void tunnel_dial(const struct tt_bench_kind *kind, struct tt_bench_link *link,
                         const char *address)
 {
-    const struct tt_options options = {.loop = shared_loop(), .legacy = kind->legacy};
+    const struct tt_options options = {
+        .loop = shared_loop(), .legacy = kind->legacy, .max_packet = kind->max_packet};
     struct tt_error_text why;
 
     if (tt_dial(address, &options, &link->session, &why))

@@ -22,6 +22,7 @@ static const char usage[] =
     "                            what carries the streams (default turbotunnel)\n"
     "  --api blocking|callback   by which calls (default blocking); callback is for turbotunnel,\n"
     "                            one stream that is a sink, a source, or plays ping-pong\n"
+    "  --max-packet N            turbotunnel, blocking: packets of up to N bytes\n"
     "  --mode echo|sink|source   what the server does with a stream (default echo)\n"
     "client:\n"
     "  --bytes N                 measure N bytes a stream\n"
@@ -31,10 +32,11 @@ static const char usage[] =
     "  --idle N                  open N sessions and keep them until standard input ends\n"
     "The server prints the CPU time that it used at SIGTERM.\n";
 
-enum { KIND = 256, API, MODE, BYTES, DURATION, STREAMS, PINGPONG, IDLE };
+enum { KIND = 256, API, MAX_PACKET, MODE, BYTES, DURATION, STREAMS, PINGPONG, IDLE };
 
 static const struct option options[] = {{"kind", required_argument, NULL, KIND},
                                         {"api", required_argument, NULL, API},
+                                        {"max-packet", required_argument, NULL, MAX_PACKET},
                                         {"mode", required_argument, NULL, MODE},
                                         {"bytes", required_argument, NULL, BYTES},
                                         {"duration", required_argument, NULL, DURATION},
@@ -79,6 +81,9 @@ static void take_option(struct tt_bench_job *job, int option)
         if (!job->callbacks && strcmp(optarg, "blocking") != 0)
             refuse();
         break;
+    case MAX_PACKET:
+        job->max_packet = (uint32_t)parse_number(optarg, 1, UINT32_MAX);
+        break;
     case MODE:
         job->mode = optarg;
         break;
@@ -102,6 +107,17 @@ static void take_option(struct tt_bench_job *job, int option)
     }
 }
 
+/* The same kind, with shorter packets. */
+static void limit_packets(struct tt_bench_job *job)
+{
+    static struct tt_bench_kind limited;
+    if (job->kind != &tt_bench_turbotunnel || job->callbacks)
+        refuse();
+    limited = *job->kind;
+    limited.max_packet = job->max_packet;
+    job->kind = &limited;
+}
+
 static void parse(struct tt_bench_job *job, int argc, char **argv)
 {
     int option;
@@ -111,6 +127,8 @@ static void parse(struct tt_bench_job *job, int argc, char **argv)
         refuse();
     if (job->callbacks && (job->kind != &tt_bench_turbotunnel || job->streams != 1))
         refuse();
+    if (job->max_packet)
+        limit_packets(job);
     job->address = argv[optind];
     if (job->limit_ns && !job->bytes)
         job->bytes = UINT64_MAX / 4;
