@@ -17,6 +17,7 @@ from unittest import mock
 import children
 import counts
 import document
+import measures
 import report
 from children import Server
 from pairs import LEGACY, OURS, PLAIN, TUNED
@@ -223,6 +224,27 @@ class CountsTest(unittest.TestCase):
         for words in ((), ("nothing", "1", "1"), ("ping", "0", "0"), ("ping", "0")):
             with self.assertRaisesRegex(children.Failed, "status 2"):
                 children.run([*peer[:-1], program, *words], 60)
+
+
+class FakePair:
+    """Its speed is its number."""
+
+    guess_mb_per_s = 1
+
+    def __init__(self, name, speed):
+        self.name = name
+        self.speed = speed
+
+    def transfer(self, *_):
+        return {"seconds": 1, "mb_per_s": self.speed}
+
+
+class MeasuresTest(unittest.TestCase):
+    def test_a_late_measure_has_the_fewest_rounds(self):
+        plan = measures.Plan(rounds=3, limit_s=-1, fewest_rounds=1)
+        bench = measures.Bench(plan, {PLAIN: FakePair(PLAIN, 0)}, "", lambda line: None)
+        self.assertEqual(bench.take_turns("what", (PLAIN,), lambda pair: pair.speed), {PLAIN: [0]})
+        self.assertTrue(bench.hurried)
 
 
 class PeerTest(unittest.TestCase):

@@ -29,12 +29,13 @@ class Plan:
     terminations: int = 20      # a round
     idle_sessions: int = 1000
     idle_s: float = 2.0         # for which the server's processor time is watched
-    all: bool = True            # also Go at its defaults, and valgrind, which take their time
-    limit_s: float = 480.0      # after which each measure has FEWEST_ROUNDS
+    all: bool = True            # also what takes its time: Go at its defaults, many Go clients, valgrind
+    limit_s: float = 480.0      # after which each measure has fewest_rounds
+    fewest_rounds: int = 2
+    uploaders: tuple = (1, 10, 40)
 
 
-QUICK = Plan(2, 0.2, 0.05, 3, 100, 0.5, False, 45.0)
-FEWEST_ROUNDS = 2
+QUICK = Plan(2, 0.2, 0.05, 3, 100, 0.5, False, 30.0, 1, (1, 40))
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -56,7 +57,7 @@ class Bench:
         names = self.present(names)
         results = {name: [] for name in names}
         for number in range(1, self.plan.rounds + 1):
-            if number > FEWEST_ROUNDS and time.monotonic() > self.late_at:
+            if number > self.plan.fewest_rounds and time.monotonic() > self.late_at:
                 self.hurried = True
                 break
             for name in names:
@@ -122,7 +123,6 @@ def many_streams(bench):
     return transfers(bench, "a hundred streams", "source", 100, (PLAIN, OURS, TUNED))
 
 
-UPLOADERS = (1, 10, 40)
 UPLOAD_BYTES = 4 * MB
 
 
@@ -157,7 +157,7 @@ def upload_for_long(pair, clients, seconds):
 
 def for_each_count(bench, what, names, upload):
     results = {}
-    for clients in UPLOADERS:
+    for clients in bench.plan.uploaders:
         rounds = bench.take_turns(f"{clients} {what}", names, lambda pair, n=clients: upload(pair, n))
         for name, runs in rounds.items():
             results.setdefault(name, []).extend(runs)
@@ -165,7 +165,8 @@ def for_each_count(bench, what, names, upload):
 
 
 def uploaders(bench):
-    return for_each_count(bench, "uploaders of 4 MB", (PLAIN, OURS, LEGACY, TUNED), upload_files)
+    names = (PLAIN, OURS, LEGACY, *((TUNED,) if bench.plan.all else ()))
+    return for_each_count(bench, "uploaders of 4 MB", names, upload_files)
 
 
 def uploaders_long(bench):
