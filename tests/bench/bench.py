@@ -37,6 +37,10 @@ class Chapter:
 
 CHAPTERS = {
     "down": Chapter("One stream, download", "Server to client.", measures.down, report.throughput),
+    "packets": Chapter("Download by the size of packets", "One stream, with longer and longer packets "
+                       "(`--max-packet`); a session makes none longer than the last. Plain TCP "
+                       "has none of its own.",
+                       measures.packets, report.packets),
     "up": Chapter("One stream, upload", "Client to server, until the server has said that it has "
                   "all.", measures.up, report.throughput),
     "echo": Chapter("One stream, echo", "Each byte goes there and back, and is counted once.",

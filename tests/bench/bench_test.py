@@ -20,7 +20,7 @@ import document
 import measures
 import report
 from children import Server
-from pairs import LEGACY, OURS, PLAIN, TUNED
+from pairs import LEGACY, OURS, PACKETS, PLAIN, TUNED, limited
 
 peer = []  # the words that start it
 
@@ -240,6 +240,16 @@ class FakePair:
 
 
 class MeasuresTest(unittest.TestCase):
+    def test_packets_of_all_sizes_are_measures_of_our_pair(self):
+        pairs = {name: FakePair(name, n)
+                 for n, name in enumerate((PLAIN, TUNED, *map(limited, PACKETS)))}
+        got = measures.packets(measures.Bench(measures.Plan(rounds=2), pairs, "", lambda line: None))
+        found = {name: [(run["packet_bytes"], run["mb_per_s"]) for run in rounds]
+                 for name, rounds in got.items()}
+        self.assertEqual(found, {
+            PLAIN: [(None, 0)] * 2, TUNED: [(1500, 1)] * 2,
+            OURS: [(size, 2 + n) for n, size in enumerate(PACKETS) for _round in range(2)]})
+
     def test_a_late_measure_has_the_fewest_rounds(self):
         plan = measures.Plan(rounds=3, limit_s=-1, fewest_rounds=1)
         bench = measures.Bench(plan, {PLAIN: FakePair(PLAIN, 0)}, "", lambda line: None)

@@ -14,7 +14,8 @@ import time
 import children
 import counts
 from children import Child, Server
-from pairs import CALLBACK, DEFAULTS, GB, IPERF, LEGACY, OURS, PLAIN, TUNED
+from pairs import (CALLBACK, DEFAULTS, GB, IPERF, LEGACY, OURS, PACKETS, PLAIN, TUNED, TUNED_MTU,
+                   limited)
 
 MB = 1_000_000
 
@@ -121,6 +122,16 @@ def streams(bench):
 
 def many_streams(bench):
     return transfers(bench, "a hundred streams", "source", 100, (PLAIN, OURS, TUNED))
+
+
+def packets(bench):
+    """packet_bytes is None for plain TCP, which has none of its own."""
+    size_of = {PLAIN: None, TUNED: TUNED_MTU, **{limited(size): size for size in PACKETS}}
+    results = {}
+    for name, runs in transfers(bench, "sizes of packets", "source", 1, size_of).items():
+        pair = name if name in (PLAIN, TUNED) else OURS
+        results.setdefault(pair, []).extend({**run, "packet_bytes": size_of[name]} for run in runs)
+    return results
 
 
 UPLOAD_BYTES = 4 * MB

@@ -14,6 +14,16 @@ GB = 1_000_000_000
 PLAIN, IPERF, OURS, CALLBACK = "plain TCP", "iperf3", "turbotunnel", "turbotunnel, callbacks"
 LEGACY = "turbotunnel, legacy"
 TUNED, DEFAULTS = "Go, tuned", "Go, defaults"
+TUNED_MTU = 1500  # bytes; tests/interop/go/tunnel/profile.go
+
+# Bytes of our longest packets. Sessions make none above the last, whatever they are allowed.
+PACKETS = (1400, 4096, 8192, 16384)
+
+
+def limited(max_packet):
+    """The name of our pair with packets of up to so many bytes."""
+    return f"{OURS}, packets of {max_packet:,}"
+
 
 STOP_LIMIT_S = 20
 
@@ -47,10 +57,10 @@ class Pair:
 class PeerPair(Pair):
     """tests/bench/peer at both ends."""
 
-    def __init__(self, name, build, kind, api, guess_mb_per_s):
+    def __init__(self, name, build, kind, api, guess_mb_per_s, *more):
         super().__init__(name, guess_mb_per_s)
         self.peer = os.path.join(build, "tests/bench/peer")
-        self.options = ["--kind", kind, "--api", api]
+        self.options = ["--kind", kind, "--api", api, *more]
         kind, *legacy = kind.split("-")
         self.examples = os.path.join(build, "examples", kind)
         self.example_options = ["--legacy"] if legacy else []
@@ -139,6 +149,8 @@ def all_pairs(build):
         PeerPair(PLAIN, build, "plain", "blocking", 1000),
         IperfPair(IPERF, 1000),
         PeerPair(OURS, build, "turbotunnel", "blocking", 300),
+        *(PeerPair(limited(n), build, "turbotunnel", "blocking", 300, "--max-packet", str(n))
+          for n in PACKETS),
         PeerPair(LEGACY, build, "turbotunnel-legacy", "blocking", 300),
         PeerPair(CALLBACK, build, "turbotunnel", "callback", 300),
         GoPair(TUNED, go_dir, True, 150),

@@ -72,6 +72,20 @@ def throughput(results):
     return table(heads + (("slowest stream",) if eight else ()), rows)
 
 
+def of_packet(runs, size):
+    return [run for run in runs if run["packet_bytes"] == size]
+
+
+def packets(results):
+    rows = []
+    for name, runs in results.items():
+        for size in dict.fromkeys(run["packet_bytes"] for run in runs):
+            some = of_packet(runs, size)
+            rows.append((name, f"{size:,}" if size else "-", digits(mid(some, "mb_per_s")),
+                         digits(mid(some, "cpu_s_per_gb"))))
+    return table(("", "packets of up to, bytes", "MB/s", "CPU s/GB"), rows)
+
+
 def pingpong(results):
     heads = ("", "p50 us", "p99 us", "p50 x plain", "p99 x plain", "p50 x tuned Go",
              "CPU us a round trip, client")
