@@ -51,7 +51,7 @@ sim-coverage: ## how much of the core the simulation runs through
 fuzz: ## run each fuzz target for FUZZ_SECONDS=30
 	@scripts/fuzz $(FUZZ_SECONDS)
 
-bench: ## measure, side by side with the Go peers, and write docs/benchmarks.md
+bench: ## measure, side by side with the Go peers, and write docs/benchmarks.md with plots
 	@scripts/bootstrap
 	@scripts/build build
 	@scripts/bench build

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """make bench: plain TCP, our pair and the Go pairs, side by side in one run.
 
-    bench.py BUILD                             all of it, and write docs/benchmarks.md
+    bench.py BUILD                             all of it, and write docs/benchmarks.md with its plots
     bench.py BUILD --only down --rounds 3      some of it; nothing is written
     QUICK=1 bench.py BUILD                     all of it, coarsely, within a minute; nothing is written
 
-BUILD is where meson built. Numbers of every round go to BUILD/bench.json.
+BUILD is where meson built. Numbers of every round go to BUILD/bench.json, and figures.py draws them once
+more. With --plots DIR what was measured is drawn in any case, and into DIR.
 Exit status: 0 measured (whatever came out), 1 something failed, 2 bad usage.
 """
 
@@ -18,6 +19,7 @@ import time
 
 import children
 import document
+import figures
 import machine
 import measures
 import pairs
@@ -25,6 +27,7 @@ import report
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DOCUMENT = os.path.join(ROOT, "docs/benchmarks.md")
+PLOTS = os.path.join(ROOT, "docs/benchmarks")
 
 
 @dataclasses.dataclass
@@ -112,6 +115,7 @@ def parse(arguments):
     parser.add_argument("--only", action="append", choices=CHAPTERS,
                         help="measure this alone; may be given again")
     parser.add_argument("--rounds", type=int, metavar="N")
+    parser.add_argument("--plots", metavar="DIR", help="draw what was measured into DIR")
     return parser.parse_args(arguments)
 
 
@@ -135,7 +139,10 @@ def measure(options):
         text = document.text(CHAPTERS, results, facts, plan, verdict, took_s)
         with open(DOCUMENT, "w", encoding="utf-8") as file:
             file.write(text)
+        figures.write(PLOTS, results)
         print("written to docs/benchmarks.md")
+    if options.plots:
+        figures.write(options.plots, results)
 
 
 def main(arguments):

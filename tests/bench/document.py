@@ -6,6 +6,7 @@ import os
 import textwrap
 from statistics import median
 
+import figures
 import report
 from pairs import CALLBACK, LEGACY, OURS, PLAIN, TUNED
 
@@ -169,5 +170,5 @@ def text(chapters, results, facts, plan, verdict_lines, took_s):
     lines += ["", "## Targets", ""] + verdict_lines[3:]
     for name, chapter in chapters.items():
         lines += ["", "## " + chapter.title, "", *wrap(chapter.about), ""]
-        lines += chapter.lines(results[name])
+        lines += chapter.lines(results[name]) + figures.shown(name)
     return "\n".join(lines) + "\n"
