@@ -308,6 +308,10 @@ class PeerTest(unittest.TestCase):
             with self.subTest(mode=mode):
                 said = self.client("turbotunnel", mode, "--bytes", "3000001", api="callback")
                 self.assertEqual(said["bytes"], 3000001)
+                many = self.client("turbotunnel", mode, "--bytes", "100001", "--streams", "5",
+                                   api="callback")
+                self.assertEqual(many["bytes"], 500005)
+                self.assertGreater(many["slowest_share"], 0)
                 self.client("turbotunnel", mode, "--duration", "0.05", api="callback")
 
     def test_bad_usage_is_told(self):
@@ -315,7 +319,6 @@ class PeerTest(unittest.TestCase):
                       ["server", "--kind", "plain", "--api", "callback", "a:1"],
                       ["server", "--kind", "plain", "--max-packet", "1400", "a:1"],
                       ["server", "--api", "callback", "--max-packet", "1400", "a:1"],
-                      ["client", "--api", "callback", "--streams", "2", "--bytes", "1", "a:1"],
                       ["client", "--api", "callback", "--mode", "echo", "--bytes", "1", "a:1"]):
             with self.assertRaisesRegex(children.Failed, "status 2"):
                 children.run([*peer, *words], 60)

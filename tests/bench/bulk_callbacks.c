@@ -118,12 +118,21 @@ struct transfer {
     const struct tt_bench_job *job;
     struct tt_loop *loop;
     struct tt_session *session;
+    struct flow *flows; /* job->streams of them */
+    unsigned running;
     uint64_t begin_ns, end_ns;
     double cpu_seconds; /* before it; then: used by it */
-    uint64_t left, moved, answered;
+    uint64_t moved;
+    double slowest_share;
     uint64_t last_ns, longest_ns; /* between two arrivals */
     uint64_t connections;
-    bool over;
+};
+
+/* One stream of it. */
+struct flow {
+    struct transfer *of;
+    struct tt_stream *stream; /* NULL: over */
+    uint64_t left, moved, answered;
 };
 
 static bool is_source(const struct tt_bench_job *job)
@@ -136,17 +145,36 @@ static bool time_is_up(const struct transfer *t)
     return t->job->limit_ns && tt_bench_now_ns() - t->begin_ns >= t->job->limit_ns;
 }
 
-static void finish(struct transfer *t, struct tt_stream *stream)
+/* How far the slowest is now that one is done. */
+static double slowest_share(const struct transfer *t, uint64_t most)
+{
+    uint64_t least = most;
+    for (unsigned i = 0; i < t->job->streams; i++)
+        least = t->flows[i].moved < least ? t->flows[i].moved : least;
+    return most ? (double)least / (double)most : 0;
+}
+
+static void finish(struct transfer *t)
 {
     struct tt_session_stats stats;
-    t->over = true;
     t->end_ns = tt_bench_now_ns();
     t->cpu_seconds = tt_bench_cpu_seconds() - t->cpu_seconds;
     tt_session_get_stats(t->session, &stats);
     t->connections = stats.connections;
-    tt_stream_close(stream);
     tt_session_close(t->session);
     tt_loop_stop(t->loop);
+}
+
+static void end_flow(struct flow *f)
+{
+    struct transfer *t = f->of;
+    if (t->running == t->job->streams)
+        t->slowest_share = slowest_share(t, f->moved);
+    t->moved += f->moved;
+    tt_stream_close(f->stream);
+    f->stream = NULL;
+    if (--t->running == 0)
+        finish(t);
 }
 
 static void note_arrival(struct transfer *t)
@@ -159,29 +187,29 @@ static void note_arrival(struct transfer *t)
 
 static void download_readable(void *ctx, struct tt_stream *stream)
 {
-    struct transfer *t = ctx;
-    if (t->over)
+    struct flow *f = ctx;
+    if (!f->stream)
         return;
-    const bool ended = swallow(stream, &t->moved);
-    note_arrival(t);
-    if (!t->job->limit_ns && ended && t->moved != t->job->bytes)
+    const bool ended = swallow(stream, &f->moved);
+    note_arrival(f->of);
+    if (!f->of->job->limit_ns && ended && f->moved != f->of->job->bytes)
         tt_bench_fail("source", "the stream has ended too early");
-    if (ended || t->moved == t->job->bytes || time_is_up(t))
-        finish(t, stream);
+    if (ended || f->moved == f->of->job->bytes || time_is_up(f->of))
+        end_flow(f);
 }
 
 static void upload_writable(void *ctx, struct tt_stream *stream)
 {
-    struct transfer *t = ctx;
-    if (t->over || t->answered || t->left == 0)
+    struct flow *f = ctx;
+    if (!f->stream || f->answered || f->left == 0)
         return;
-    const uint64_t before = t->left;
-    const bool sent = pump(stream, &t->left);
-    t->moved += before - t->left;
-    if (time_is_up(t))
-        t->left = 0;
-    if (sent || t->left == 0) {
-        t->left = 0;
+    const uint64_t before = f->left;
+    const bool sent = pump(stream, &f->left);
+    f->moved += before - f->left;
+    if (time_is_up(f->of))
+        f->left = 0;
+    if (sent || f->left == 0) {
+        f->left = 0;
         tt_stream_shutdown(stream);
     }
 }
@@ -189,40 +217,50 @@ static void upload_writable(void *ctx, struct tt_stream *stream)
 /* The server's count, which ends it. */
 static void upload_readable(void *ctx, struct tt_stream *stream)
 {
-    struct transfer *t = ctx;
+    struct flow *f = ctx;
     unsigned char answer[TT_BENCH_COUNT_BYTES];
     size_t n;
-    if (t->over)
+    if (!f->stream)
         return;
     while (tt_stream_try_read(stream, answer, sizeof answer, &n) == TT_OK)
-        t->answered += n;
-    if (t->answered < sizeof answer)
+        f->answered += n;
+    if (f->answered < sizeof answer)
         return;
-    if (t->answered > sizeof answer || t->left > 0 || tt_bench_get_count(answer) != t->moved)
+    if (f->answered > sizeof answer || f->left > 0 || tt_bench_get_count(answer) != f->moved)
         tt_bench_fail("sink", "the server has counted another number of bytes");
-    finish(t, stream);
+    end_flow(f);
+}
+
+static void begin_flow(struct flow *f)
+{
+    static const struct tt_stream_callbacks download = {.readable = download_readable};
+    static const struct tt_stream_callbacks upload = {upload_readable, upload_writable};
+    const struct tt_bench_job *job = f->of->job;
+    unsigned char request[TT_BENCH_COUNT_BYTES];
+    size_t n;
+    tt_stream_set_callbacks(f->stream, is_source(job) ? &download : &upload, f);
+    if (!is_source(job)) {
+        upload_writable(f, f->stream);
+        return;
+    }
+    tt_bench_put_count(request, job->bytes);
+    if (tt_stream_try_write(f->stream, request, sizeof request, &n) || n < sizeof request)
+        tt_bench_fail("ask", "no room for a request");
 }
 
 static void begin(void *ctx, struct tt_session *session)
 {
-    static const struct tt_stream_callbacks download = {.readable = download_readable};
-    static const struct tt_stream_callbacks upload = {upload_readable, upload_writable};
     struct transfer *t = ctx;
-    struct tt_stream *stream;
-    unsigned char request[TT_BENCH_COUNT_BYTES];
-    size_t n;
-    if (tt_session_open_stream(session, &stream))
-        tt_bench_fail("open a stream", "no resources");
+    t->running = t->job->streams;
+    for (unsigned i = 0; i < t->job->streams; i++) {
+        t->flows[i] = (struct flow){.of = t, .left = t->job->bytes};
+        if (tt_session_open_stream(session, &t->flows[i].stream))
+            tt_bench_fail("open a stream", "no resources");
+    }
     t->cpu_seconds = tt_bench_cpu_seconds();
     t->begin_ns = tt_bench_now_ns();
-    tt_stream_set_callbacks(stream, is_source(t->job) ? &download : &upload, t);
-    if (!is_source(t->job)) {
-        upload_writable(t, stream);
-        return;
-    }
-    tt_bench_put_count(request, t->job->bytes);
-    if (tt_stream_try_write(stream, request, sizeof request, &n) || n < sizeof request)
-        tt_bench_fail("ask", "no room for a request");
+    for (unsigned i = 0; i < t->job->streams; i++)
+        begin_flow(&t->flows[i]);
 }
 
 static void lost(void *ctx, struct tt_session *session, int err)
@@ -235,18 +273,20 @@ static void lost(void *ctx, struct tt_session *session, int err)
 void tt_bench_transfer_callbacks(const struct tt_bench_job *job)
 {
     static const struct tt_session_callbacks callbacks = {.connected = begin, .ended = lost};
-    struct transfer t = {.job = job, .loop = tt_bench_new_loop(), .left = job->bytes};
+    struct transfer t = {.job = job, .loop = tt_bench_new_loop()};
     struct tt_error_text why;
     const struct tt_options options = {.loop = t.loop};
+    t.flows = tt_bench_allocate(job->streams * sizeof *t.flows);
     if (tt_session_begin(job->address, &options, &callbacks, &t, &t.session, &why))
         tt_bench_fail("dial", why.text);
     tt_loop_run(t.loop);
     tt_loop_free(t.loop);
+    free(t.flows);
     const struct tt_bench_result result = {.bytes = t.moved,
                                            .seconds = (double)(t.end_ns - t.begin_ns) / 1e9,
                                            .cpu_seconds = t.cpu_seconds,
                                            .connections = t.connections,
                                            .longest_silence_ms = (double)t.longest_ns / 1e6,
-                                           .slowest_share = 1};
+                                           .slowest_share = t.slowest_share};
     tt_bench_report_streams(job, &result);
 }

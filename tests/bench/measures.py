@@ -117,11 +117,11 @@ def echo(bench):
 
 
 def streams(bench):
-    return transfers(bench, "eight streams", "source", 8, (PLAIN, OURS, LEGACY, TUNED, DEFAULTS))
+    return transfers(bench, "eight streams", "source", 8, (PLAIN, CALLBACK, OURS, LEGACY, TUNED, DEFAULTS))
 
 
 def many_streams(bench):
-    return transfers(bench, "a hundred streams", "source", 100, (PLAIN, OURS, TUNED))
+    return transfers(bench, "a hundred streams", "source", 100, (PLAIN, CALLBACK, OURS, TUNED))
 
 
 def packets(bench):
@@ -182,7 +182,7 @@ def uploaders(bench):
 
 def uploaders_long(bench):
     seconds = 2 * bench.plan.run_s
-    return for_each_count(bench, "uploaders", (PLAIN, OURS, LEGACY),
+    return for_each_count(bench, "uploaders", (PLAIN, CALLBACK, OURS, LEGACY),
                           lambda pair, clients: upload_for_long(pair, clients, seconds))
 
 

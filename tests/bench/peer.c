@@ -21,7 +21,7 @@ static const char usage[] =
     "  --kind plain|turbotunnel|turbotunnel-legacy\n"
     "                            what carries the streams (default turbotunnel)\n"
     "  --api blocking|callback   by which calls (default blocking); callback is for turbotunnel,\n"
-    "                            one stream that is a sink, a source, or plays ping-pong\n"
+    "                            streams that are sinks or sources, or ping-pong on one\n"
     "  --max-packet N            turbotunnel, blocking: packets of up to N bytes\n"
     "  --mode echo|sink|source   what the server does with a stream (default echo)\n"
     "client:\n"
@@ -125,7 +125,7 @@ static void parse(struct tt_bench_job *job, int argc, char **argv)
         take_option(job, option);
     if (argc - optind != 1 || !tt_bench_handler_for(job->mode))
         refuse();
-    if (job->callbacks && (job->kind != &tt_bench_turbotunnel || job->streams != 1))
+    if (job->callbacks && job->kind != &tt_bench_turbotunnel)
         refuse();
     if (job->max_packet)
         limit_packets(job);
