@@ -43,14 +43,15 @@
 #define TT_SMUX_HALF_CLOSE_WINDOW (1u << 30)
 
 struct tt_smux_config {
-    bool client;                    /* odd stream numbers from 3; server: even from 2 (S-2) */
-    uint8_t version;                /* 1, 2, or 0 (server only): what the first frame says */
-    uint32_t max_frame;             /* most payload of a PSH that we send, 1..65535 */
-    uint32_t max_receive_buffer;    /* receive tokens of the session (S-22), below 2^31 */
-    uint32_t max_stream_buffer;     /* the v2 window that we offer (S-27), <= max_receive_buffer */
-    uint32_t max_send_buffer;       /* bytes that a stream holds before they are made into frames */
-    uint32_t accept_backlog;        /* streams waiting to be accepted before input stops */
-    uint32_t max_streams;           /* open at once; a SYN beyond ends the session (TT_E_PROTO) */
+    bool client;                 /* odd stream numbers from 3; server: even from 2 (S-2) */
+    uint8_t version;             /* 1, 2, or 0 (server only): what the first frame says */
+    uint32_t max_frame;          /* most payload of a PSH that we send, 1..65535 */
+    uint32_t max_receive_buffer; /* receive tokens of the session (S-22), below 2^31 */
+    uint32_t max_stream_buffer;  /* the v2 window that we offer (S-27), <= max_receive_buffer */
+    uint32_t max_send_buffer;    /* bytes that a stream holds before they are made into frames; less
+                                    when many do: see tt_smux_write */
+    uint32_t accept_backlog;     /* streams waiting to be accepted before input stops */
+    uint32_t max_streams;        /* open at once; a SYN beyond ends the session (TT_E_PROTO) */
     uint64_t keepalive_interval_us; /* 0: send no NOP (S-31) */
     uint64_t keepalive_timeout_us;  /* 0: never; else no frame for so long: TT_E_TIMEOUT (S-32) */
     bool peer_resets;               /* the peer understands RST */
@@ -120,8 +121,9 @@ struct tt_smux {
     struct tt_list all;         /* the same */
     struct tt_list accept_list; /* opened by the peer, not accepted yet */
     uint32_t accept_waiting;
-    struct tt_list urgent;    /* streams with SYN, UPD or FIN to send */
-    struct tt_list sending;   /* streams with data and window, in turn */
+    struct tt_list urgent;  /* streams with SYN, UPD or FIN to send */
+    struct tt_list sending; /* streams with data and window, in turn */
+    uint32_t sending_streams;
     struct tt_list ack_wait;  /* streams waiting for tt_smux_acked, in order of their offset */
     struct tt_list events;    /* streams with events not taken yet */
     struct tt_list lingering; /* closed streams that the window of a peer that has ended holds up */
@@ -258,8 +260,9 @@ int tt_smux_accept(struct tt_smux *m, struct tt_smux_stream **stream);
  */
 bool tt_smux_next_event(struct tt_smux *m, struct tt_smux_stream **stream, unsigned *events);
 
-/* Copies as much of data as there is room for into the stream.
- * Returns 0 (*taken > 0, or len was 0); TT_E_FULL (nothing taken; TT_SMUX_WRITABLE will come);
+/* Copies as much of data as there is room for into the stream: max_send_buffer bytes may wait
+ * there, of a stream beside n > 4 others that have something to send 4/n of that, but at least 32
+ * KiB. Returns 0 (*taken > 0, or len was 0); TT_E_FULL (nothing taken; TT_SMUX_WRITABLE will come);
  * TT_E_SHUT (after shutdown); TT_E_NOMEM (nothing taken; recoverable); TT_E_PROTO: the peer claimed
  * more of this stream than was sent (S-28: its writes fail for good, what was unsent is dropped; it
  * can be read and shut down, and the session goes on); or m->error.

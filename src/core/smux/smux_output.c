@@ -157,7 +157,7 @@ static void data_given(struct tt_smux_stream *s, uint32_t len)
         tt_list_push_back(&m->sending, &s->sending_node);
     }
     tt_smux_stream_update_sending(s);
-    if (s->wants_writable && s->unsent.bytes <= m->config.max_send_buffer / 2) {
+    if (s->wants_writable && s->unsent.bytes <= tt_smux_stream_most_unsent(s) / 2) {
         s->wants_writable = false;
         tt_smux_stream_report(s, TT_SMUX_WRITABLE);
     }

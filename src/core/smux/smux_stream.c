@@ -18,7 +18,7 @@ static int check_writable(struct tt_smux_stream *s, uint32_t *room)
         return TT_E_SHUT;
     if (s->broken)
         return TT_E_PROTO;
-    const uint32_t most = s->m->config.max_send_buffer;
+    const uint32_t most = tt_smux_stream_most_unsent(s);
     *room = s->unsent.bytes < most ? most - s->unsent.bytes : 0;
     s->wants_writable = *room == 0;
     return *room ? TT_OK : TT_E_FULL;

@@ -8,6 +8,12 @@
  */
 #define MOST_LINGERING 64u
 
+/* What many streams hold together is out of the processor's caches before it leaves: so many full
+ * buffers are shared by all that have something to send, and each may have so much at least.
+ */
+#define SHARED_BUFFERS 4u
+#define LEAST_SHARE    (64u << 10)
+
 enum ender { WE_END, PEER_ENDS };
 
 /* The one place where state changes. */
@@ -57,6 +63,22 @@ static void forget_lingering(struct tt_smux_stream *s)
     s->m->lingering_streams--;
 }
 
+static void stop_sending(struct tt_smux_stream *s)
+{
+    if (!tt_list_linked(&s->sending_node))
+        return;
+    tt_list_remove(&s->sending_node);
+    s->m->sending_streams--;
+}
+
+static void start_sending(struct tt_smux_stream *s)
+{
+    if (tt_list_linked(&s->sending_node))
+        return;
+    tt_list_push_back(&s->m->sending, &s->sending_node);
+    s->m->sending_streams++;
+}
+
 static void drop_unsent(struct tt_smux_stream *s)
 {
     s->m->unsent_bytes -= s->unsent.bytes;
@@ -75,7 +97,7 @@ void tt_smux_stream_free(struct tt_smux_stream *s)
     forget_lingering(s);
     tt_list_remove(&s->accept_node);
     tt_list_remove(&s->urgent_node);
-    tt_list_remove(&s->sending_node);
+    stop_sending(s);
     tt_list_remove(&s->ack_node);
     tt_list_remove(&s->events_node);
     tt_list_remove(&s->all_node);
@@ -136,14 +158,25 @@ static void update_lingering(struct tt_smux_stream *s, bool stuck)
     limit_lingering(s->m);
 }
 
+uint32_t tt_smux_stream_most_unsent(const struct tt_smux_stream *s)
+{
+    const struct tt_smux *m = s->m;
+    const uint32_t most = m->config.max_send_buffer;
+    if (m->sending_streams <= SHARED_BUFFERS)
+        return most;
+    const uint32_t share = (uint32_t)(SHARED_BUFFERS * (uint64_t)most / m->sending_streams);
+    const uint32_t least = most < LEAST_SHARE ? most : LEAST_SHARE;
+    return share > least ? share : least;
+}
+
 void tt_smux_stream_update_sending(struct tt_smux_stream *s)
 {
     const bool sendable = tt_smux_stream_sendable(s) > 0;
 
-    if (!sendable)
-        tt_list_remove(&s->sending_node);
-    else if (!tt_list_linked(&s->sending_node))
-        tt_list_push_back(&s->m->sending, &s->sending_node);
+    if (sendable)
+        start_sending(s);
+    else
+        stop_sending(s);
     update_lingering(s, !sendable && s->unsent.bytes > 0);
 }
 

@@ -59,6 +59,9 @@ void tt_smux_stream_report(struct tt_smux_stream *s, unsigned events);
 /* Bytes that could leave as data now: waiting, and allowed by the peer's window. */
 uint32_t tt_smux_stream_sendable(const struct tt_smux_stream *s);
 
+/* How many bytes may wait to be sent on this stream, now that so many others have some to send. */
+uint32_t tt_smux_stream_most_unsent(const struct tt_smux_stream *s);
+
 /* Call when what is unsent or the window has changed: puts the stream into m->sending, or takes it
  * out.
  */

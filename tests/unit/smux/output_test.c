@@ -635,6 +635,40 @@ static void test_a_writer_is_stopped_at_the_limit_and_told_of_room(void **state)
     world_end(&w);
 }
 
+/* Writes until it is full; returns how many bytes that were. */
+static size_t fill(struct tt_smux_stream *s)
+{
+    static const uint8_t zeroes[65536];
+    size_t n, sum = 0;
+    while (tt_smux_write(s, zeroes, sizeof zeroes, &n) == TT_OK)
+        sum += n;
+    return sum;
+}
+
+/* Four have a whole buffer each; more share what four would have, but each has 64 KiB at least. */
+static void test_many_writers_share_their_buffers(void **state)
+{
+    (void)state;
+    struct world w;
+    struct tt_smux_stream *c[100], *s;
+    struct tt_smux_config client = world_config(true, 1);
+    const size_t whole = 256u << 10;
+
+    client.max_send_buffer = (uint32_t)whole;
+    world_begin_with(&w, client, world_config(false, 1));
+    for (unsigned i = 0; i < ARRAY_LEN(c); i++)
+        world_open(&w, &c[i], &s);
+    for (unsigned i = 0; i < ARRAY_LEN(c); i++) {
+        const size_t share = i < 4 ? whole : 4 * whole / (i + 1);
+        assert_in_range(fill(c[i]), share > 65536 ? share : 65536, whole);
+    }
+    assert_in_range(w.client.m.unsent_bytes, 0, 10u << 20); /* of 25 MiB */
+    world_send(&w, &w.client, SIZE_MAX);
+    assert_int_equal(w.client.m.sending_streams, 0);
+    assert_int_equal(fill(c[7]), whole); /* alone again */
+    world_end(&w);
+}
+
 /* What the streams hold fills the memory, and can only leave with a header for each piece, once
  * the reader's windows come in: both need memory too.
  */
@@ -869,6 +903,7 @@ int main(void)
         cmocka_unit_test(test_what_was_given_out_does_not_change),
         cmocka_unit_test(test_rooms_behind_each_other_do_not_overlap),
         cmocka_unit_test(test_a_room_that_is_never_used_is_given_back_at_the_end),
+        cmocka_unit_test(test_many_writers_share_their_buffers),
         cmocka_unit_test(test_a_writer_is_stopped_at_the_limit_and_told_of_room),
         cmocka_unit_test(test_writers_that_have_filled_the_memory_can_still_send),
         cmocka_unit_test(test_a_send_buffer_of_one_byte_works),
