@@ -47,7 +47,7 @@ struct tt_smux_config {
     uint8_t version;             /* 1, 2, or 0 (server only): what the first frame says */
     uint32_t max_frame;          /* most payload of a PSH that we send, 1..65535 */
     uint32_t max_receive_buffer; /* receive tokens of the session (S-22), below 2^31 */
-    uint32_t max_stream_buffer;  /* the v2 window that we offer (S-27), <= max_receive_buffer */
+    uint32_t max_stream_buffer;  /* the largest v2 window that we offer, <= max_receive_buffer */
     uint32_t max_send_buffer;    /* bytes that a stream holds before they are made into frames; less
                                     when many do: see tt_smux_write */
     uint32_t accept_backlog;     /* streams waiting to be accepted before input stops */
@@ -124,6 +124,7 @@ struct tt_smux {
     struct tt_list urgent;  /* streams with SYN, UPD or FIN to send */
     struct tt_list sending; /* streams with data and window, in turn */
     uint32_t sending_streams;
+    uint64_t promised_bytes;  /* by windows, to the peer, and what came of that and was not read */
     struct tt_list ack_wait;  /* streams waiting for tt_smux_acked, in order of their offset */
     struct tt_list events;    /* streams with events not taken yet */
     struct tt_list lingering; /* closed streams that the window of a peer that has ended holds up */

@@ -67,9 +67,11 @@ static void add_rst(struct tt_smux_stream *s, struct control_piece *c)
 static void add_upd(struct tt_smux_stream *s, struct control_piece *c)
 {
     add_frame(s->m, c, TT_SMUX_UPD, TT_SMUX_UPD_BODY, s->sid);
+    tt_smux_stream_tune_window(s);
     uint8_t *body = c->slab->data + c->slab->used;
     tt_put_le32(body, tt_smux_receive_window_offer(&s->receive_window));
     tt_put_le32(body + 4, s->receive_window.window_bytes);
+    tt_smux_stream_count_promise(s);
     c->slab->used += TT_SMUX_UPD_BODY;
     gave(s->m, TT_SMUX_UPD_BODY, 0);
     /* This may be the UPD that opens the window before FIN. */

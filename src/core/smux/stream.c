@@ -14,7 +14,20 @@
 #define SHARED_BUFFERS 4u
 #define LEAST_SHARE    (64u << 10)
 
+/* A window, however many streams there are, and if the whole receive buffer is promised. */
+#define LEAST_WINDOW (64u << 10)
+
 enum ender { WE_END, PEER_ENDS };
+
+static uint32_t min_u32(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint32_t max_u32(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
 
 /* The one place where state changes. */
 static void step(struct tt_smux_stream *s, enum ender who)
@@ -44,13 +57,15 @@ int tt_smux_stream_new(struct tt_smux *m, uint32_t sid, struct tt_smux_stream **
         return TT_E_NOMEM;
     *s = (struct tt_smux_stream){.m = m, .sid = sid};
     tt_smux_send_window_init(&s->send_window);
-    tt_smux_receive_window_init(&s->receive_window, m->config.max_stream_buffer);
+    tt_smux_receive_window_init(&s->receive_window,
+                                min_u32(m->config.max_stream_buffer, TT_SMUX_INITIAL_WINDOW));
     int err = tt_map_insert(&m->streams, sid, s);
     if (err) {
         m->config.alloc->put(m->config.alloc->ctx, s);
         return err;
     }
     tt_list_push_back(&m->all, &s->all_node);
+    tt_smux_stream_count_promise(s);
     *stream = s;
     return TT_OK;
 }
@@ -98,6 +113,7 @@ void tt_smux_stream_free(struct tt_smux_stream *s)
     tt_list_remove(&s->accept_node);
     tt_list_remove(&s->urgent_node);
     stop_sending(s);
+    m->promised_bytes -= s->promised_bytes;
     tt_list_remove(&s->ack_node);
     tt_list_remove(&s->events_node);
     tt_list_remove(&s->all_node);
@@ -180,15 +196,59 @@ void tt_smux_stream_update_sending(struct tt_smux_stream *s)
     update_lingering(s, !sendable && s->unsent.bytes > 0);
 }
 
+static uint64_t may_come_bytes(const struct tt_smux_stream *s)
+{
+    const struct tt_smux_receive_window *w = &s->receive_window;
+    const uint64_t end = tt_smux_stream_peer_has_ended(s) ? w->received_bytes : w->edge_bytes;
+    return s->m->version == 2 ? end - w->consumed_bytes : 0;
+}
+
+void tt_smux_stream_count_promise(struct tt_smux_stream *s)
+{
+    const uint64_t bytes = may_come_bytes(s);
+    const uint32_t most = s->m->config.max_receive_buffer; /* R-29 promises the moon */
+    s->m->promised_bytes -= s->promised_bytes;
+    s->promised_bytes = bytes < most ? (uint32_t)bytes : most;
+    s->m->promised_bytes += s->promised_bytes;
+}
+
+/* Each takes half of what is left; a quarter of all is kept for streams that come, whose first
+ * window the peer takes without asking.
+ */
+void tt_smux_stream_tune_window(struct tt_smux_stream *s)
+{
+    const struct tt_smux_config *c = &s->m->config;
+    if (s->receive_window.window_bytes > c->max_stream_buffer)
+        return; /* it was opened for good */
+    const uint64_t others = s->m->promised_bytes - s->promised_bytes;
+    const uint64_t to_promise = c->max_receive_buffer - c->max_receive_buffer / 4;
+    const uint64_t left = others < to_promise ? to_promise - others : 0;
+    tt_smux_receive_window_tune(
+        &s->receive_window, (struct tt_smux_window_bounds){
+                                .least_bytes = min_u32(c->max_stream_buffer, LEAST_WINDOW),
+                                .most_bytes = min_u32(c->max_stream_buffer, (uint32_t)(left / 2)),
+                            });
+}
+
+/* A UPD is due each time that half of the window was read, of a large one a quarter: what the peer
+ * does not know of yet it cannot use.
+ */
+static uint32_t buffer_to_read(const struct tt_smux_stream *s)
+{
+    const uint32_t window = min_u32(s->receive_window.window_bytes, s->m->config.max_stream_buffer);
+    return window <= TT_SMUX_INITIAL_WINDOW ? window : max_u32(window / 2, TT_SMUX_INITIAL_WINDOW);
+}
+
 void tt_smux_stream_consumed(struct tt_smux_stream *s, size_t len)
 {
-    const uint32_t buffer_bytes = s->m->config.max_stream_buffer;
+    const uint32_t buffer_bytes = buffer_to_read(s);
 
     if (len == 0 || s->m->version != 2)
         return;
     const bool due = s->closed
                          ? tt_smux_receive_window_discard(&s->receive_window, len, buffer_bytes)
                          : tt_smux_receive_window_read(&s->receive_window, len, buffer_bytes);
+    tt_smux_stream_count_promise(s);
     if (due && !tt_smux_stream_peer_has_ended(s))
         tt_smux_stream_make_due(s, TT_SMUX_DUE_UPD);
 }
@@ -259,6 +319,7 @@ void tt_smux_stream_peer_ended(struct tt_smux_stream *s)
     if (tt_smux_stream_peer_has_ended(s))
         return;
     step(s, PEER_ENDS);
+    tt_smux_stream_count_promise(s);
     tt_smux_stream_report(s, TT_SMUX_READABLE);
     tt_smux_stream_update_sending(s);
     tt_smux_stream_advance(s);
@@ -278,6 +339,7 @@ static void end_both_ways(struct tt_smux_stream *s)
         step(s, WE_END);
     if (!tt_smux_stream_peer_has_ended(s))
         step(s, PEER_ENDS);
+    tt_smux_stream_count_promise(s);
     tt_list_remove(&s->ack_node);
     s->due = 0;
     tt_list_remove(&s->urgent_node);

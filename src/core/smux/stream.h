@@ -24,14 +24,15 @@ struct tt_smux_stream {
     uint32_t sid;
     enum tt_smux_stream_state state;
     enum tt_smux_ending ending;
-    uint8_t due;          /* enum tt_smux_due bits; in m->urgent while not 0 */
-    uint8_t events;       /* enum tt_smux_event bits; in m->events while not 0 and accepted */
-    bool accepted;        /* opened by us, or taken by tt_smux_accept */
-    bool closed;          /* tt_smux_close: the application has let go */
-    bool broken;          /* S-28: nothing more is written */
-    bool reset;           /* by the peer */
-    uint32_t reset_code;  /* its code, or ours while DUE_RST */
-    bool wants_writable;  /* a write met TT_E_FULL */
+    uint8_t due;             /* enum tt_smux_due bits; in m->urgent while not 0 */
+    uint8_t events;          /* enum tt_smux_event bits; in m->events while not 0 and accepted */
+    bool accepted;           /* opened by us, or taken by tt_smux_accept */
+    bool closed;             /* tt_smux_close: the application has let go */
+    bool broken;             /* S-28: nothing more is written */
+    bool reset;              /* by the peer */
+    uint32_t reset_code;     /* its code, or ours while DUE_RST */
+    uint32_t promised_bytes; /* counted in m->promised_bytes */
+    bool wants_writable;     /* a write met TT_E_FULL */
     int64_t turn_left;    /* bytes that it may still send before it goes to the end of m->sending */
     uint64_t last_offset; /* of m->sent_offset, behind the last SYN, data or FIN of this stream */
     uint64_t wait_offset; /* in m->ack_wait: what must be acknowledged */
@@ -58,6 +59,14 @@ void tt_smux_stream_report(struct tt_smux_stream *s, unsigned events);
 
 /* Bytes that could leave as data now: waiting, and allowed by the peer's window. */
 uint32_t tt_smux_stream_sendable(const struct tt_smux_stream *s);
+
+/* Counts anew what the peer may still send on it, and what of that came and was not read. */
+void tt_smux_stream_count_promise(struct tt_smux_stream *s);
+
+/* A UPD is about to leave: its window grows with a reader that keeps up, and all windows together
+ * stay below the session's receive buffer, so that no stream can use up another's.
+ */
+void tt_smux_stream_tune_window(struct tt_smux_stream *s);
 
 /* How many bytes may wait to be sent on this stream, now that so many others have some to send. */
 uint32_t tt_smux_stream_most_unsent(const struct tt_smux_stream *s);

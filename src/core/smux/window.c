@@ -60,6 +60,20 @@ bool tt_smux_receive_window_discard(struct tt_smux_receive_window *w, uint64_t l
            (buffer_bytes < TT_SMUX_INITIAL_WINDOW ? buffer_bytes : TT_SMUX_INITIAL_WINDOW) / 2;
 }
 
+void tt_smux_receive_window_tune(struct tt_smux_receive_window *w,
+                                 struct tt_smux_window_bounds bounds)
+{
+    const uint64_t unread_bytes = w->received_bytes - w->consumed_bytes;
+    uint64_t bytes = w->window_bytes;
+    if (unread_bytes <= bytes / 4)
+        bytes *= 2;
+    if (bytes > bounds.most_bytes)
+        bytes = bounds.most_bytes;
+    if (bytes < bounds.least_bytes)
+        bytes = bounds.least_bytes;
+    w->window_bytes = (uint32_t)bytes;
+}
+
 void tt_smux_receive_window_widen(struct tt_smux_receive_window *w, uint32_t window_bytes)
 {
     if (w->window_bytes < window_bytes)

@@ -36,12 +36,23 @@ struct tt_smux_receive_window {
     uint32_t window_bytes;     /* what a UPD says */
 };
 
+/* What the window may be now: no more than most_bytes, whatever that was when it grew. */
+struct tt_smux_window_bounds {
+    uint32_t least_bytes, most_bytes;
+};
+
 /* window_bytes is below 2^31. */
 void tt_smux_receive_window_init(struct tt_smux_receive_window *w, uint32_t window_bytes);
 
 /* Counts len bytes that arrive. TT_E_PROTO: they are beyond the highest edge ever offered (R-31).
  */
 int tt_smux_receive_window_take(struct tt_smux_receive_window *w, uint32_t len);
+
+/* A UPD is about to leave: a reader that keeps up, so that little lies unread, gets a window twice
+ * as large; and the bounds are kept. Whoever does not read is never sent more than it once read.
+ */
+void tt_smux_receive_window_tune(struct tt_smux_receive_window *w,
+                                 struct tt_smux_window_bounds bounds);
 
 /* Counts len > 0 bytes that are read. True: a UPD is due: these are the first (S-25), or half of
  * buffer_bytes was consumed since the last (S-26).

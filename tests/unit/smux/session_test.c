@@ -99,6 +99,60 @@ static void test_a_reader_that_does_not_read_stops_its_writer(void **state)
 /* A short session with a bit of everything; returns whether all was done. Allocations may be
  * refused anywhere: then the step is tried again, as its caller would.
  */
+/* As much as the other end takes of it now. */
+static void pour(struct world *w, struct tt_smux_stream *s)
+{
+    static const uint8_t zeroes[65536];
+    size_t n;
+    do {
+        while (tt_smux_write(s, zeroes, sizeof zeroes, &n) == TT_OK)
+            continue;
+        world_settle(w);
+    } while (tt_smux_unsent_bytes(s) < 65536);
+}
+
+static size_t read_all(struct tt_smux_stream *s)
+{
+    static uint8_t buf[65536];
+    size_t n, sum = 0;
+    while (tt_smux_read(s, buf, sizeof buf, &n) == TT_OK)
+        sum += n;
+    return sum;
+}
+
+/* Their windows had grown as they read; now they stand still, and all that they were promised lies
+ * there. Together they could use up the session's buffer, several times.
+ */
+static void test_readers_that_stop_leave_room_for_one_that_goes_on(void **state)
+{
+    (void)state;
+    struct world w;
+    struct tt_smux_stream *c[8], *s[8];
+    struct tt_smux_config server = world_config(false, 2);
+    server.max_receive_buffer = server.max_stream_buffer = 8u << 20;
+    world_begin_with(&w, world_config(true, 2), server);
+    for (unsigned i = 0; i < ARRAY_LEN(c); i++) {
+        world_open(&w, &c[i], &s[i]);
+        for (unsigned j = 0; j < 20; j++) {
+            pour(&w, c[i]);
+            (void)read_all(s[i]);
+            world_settle(&w);
+        }
+        if (i + 1 < ARRAY_LEN(c))
+            pour(&w, c[i]);
+    }
+    assert_in_range(w.server.m.promised_bytes, 1u << 20, 8u << 20);
+    size_t sum = 0;
+    for (unsigned j = 0; j < 100; j++) {
+        pour(&w, c[7]);
+        sum += read_all(s[7]);
+        world_settle(&w);
+    }
+    assert_true(sum > 100u * 32768);
+    assert_int_equal(w.server.m.stats.tokens_exhausted, 0);
+    world_end(&w);
+}
+
 struct story {
     struct world w;
     unsigned refusals;
@@ -314,6 +368,8 @@ static void expect_nothing_left(struct tt_smux *m)
     if (m->lingering_streams > 0)
         return;
     assert_true(tt_smux_settled(m));
+    assert_int_equal(m->promised_bytes, 0);
+    assert_int_equal(m->sending_streams, 0);
     assert_int_equal(m->config.slabs->live_bytes, 0);
 }
 
@@ -379,6 +435,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_session_arrives_whole_however_the_wire_cuts),
         cmocka_unit_test(test_reads_may_be_of_any_size),
+        cmocka_unit_test(test_readers_that_stop_leave_room_for_one_that_goes_on),
         cmocka_unit_test(test_a_reader_that_does_not_read_stops_its_writer),
         cmocka_unit_test(test_every_refused_allocation_is_survived_without_loss),
         cmocka_unit_test(test_a_refused_allocation_stops_input_and_loses_nothing),

@@ -146,6 +146,35 @@ static void test_a_widened_window_is_what_later_updates_say(void **state)
     assert_int_equal(w.window_bytes, 1u << 30);
 }
 
+/* A UPD when so much has come and been read, and the window that it offers. */
+static const struct {
+    const char *name;
+    uint32_t window, received, consumed, least, most, offered;
+} tunings[] = {
+    {"all was read", 262144, 1000, 1000, 65536, 16777216, 524288},
+    {"a quarter of the window lies unread", 262144, 65536, 0, 65536, 16777216, 524288},
+    {"a byte more lies unread", 262144, 65537, 0, 65536, 16777216, 262144},
+    {"it is as large as it may be", 16777216, 5, 5, 65536, 16777216, 16777216},
+    {"others need more now", 16777216, 5, 5, 65536, 1000000, 1000000},
+    {"others need all", 16777216, 5, 5, 65536, 0, 65536},
+    {"a window cannot be twice as large", 0x7fffffff, 5, 5, 65536, 0x7fffffff, 0x7fffffff},
+};
+
+static void test_a_window_grows_with_its_reader_within_bounds(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(tunings); i++) {
+        struct tt_smux_receive_window w;
+        tt_smux_receive_window_init(&w, tunings[i].window);
+        w.received_bytes = tunings[i].received;
+        w.consumed_bytes = tunings[i].consumed;
+        tt_smux_receive_window_tune(
+            &w, (struct tt_smux_window_bounds){tunings[i].least, tunings[i].most});
+        if (w.window_bytes != tunings[i].offered)
+            fail_msg("%s: %u", tunings[i].name, (unsigned)w.window_bytes);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -156,6 +185,7 @@ int main(void)
         cmocka_unit_test(test_a_peer_may_use_the_highest_edge_that_was_offered),
         cmocka_unit_test(test_bytes_consumed_but_not_offered_again_widen_nothing),
         cmocka_unit_test(test_the_edge_does_not_wrap),
+        cmocka_unit_test(test_a_window_grows_with_its_reader_within_bounds),
         cmocka_unit_test(test_a_widened_window_is_what_later_updates_say),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
