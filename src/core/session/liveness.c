@@ -14,7 +14,9 @@
 /* R-22: how much may be outstanding. The first term fills the path; the second is what a queue in
  * it may add to the round trip of everything behind, a PING included.
  */
-#define QUEUE_US        (25 * TT_MS)
+#define QUEUE_US        (10 * TT_MS)
+#define QUEUE_BYTES     (4u << 20)    /* more than that is out of the caches before it leaves */
+#define LEGACY_BYTES    (5632u << 10) /* nothing is measured there: the same */
 #define FREE_BYTES      (64u << 10)
 #define FREE_PACKET     4096u
 #define MOST_PACKET_US  TT_SECOND
@@ -83,9 +85,11 @@ uint64_t tt_liveness_most_bytes(const struct tt_carrier *c)
 {
     const struct tt_rtt *rtt = &c->path.rtt;
     if (!c->native)
-        return UINT64_MAX;
+        return LEGACY_BYTES;
     const uint64_t least_us = rtt->sampled ? rtt->least_us : 0;
-    return c->live.bytes_per_s * (2 * least_us + QUEUE_US) / TT_SECOND + FREE_BYTES;
+    const uint64_t queue = tt_min_u64(c->live.bytes_per_s * QUEUE_US / TT_SECOND, QUEUE_BYTES);
+    return c->live.bytes_per_s * 2 * least_us / TT_SECOND +
+           (queue > FREE_BYTES ? queue : FREE_BYTES);
 }
 
 uint64_t tt_liveness_most_packet(const struct tt_carrier *c)

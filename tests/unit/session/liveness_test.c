@@ -88,7 +88,9 @@ static void test_the_time_that_a_packet_takes_is_added(void **state)
     s.client.live.measured = true;
     assert_int_equal(limit_us(&s), 110 * TT_MS);
     s.client.path.flying_bytes = 100000; /* of a packet, not of all that flies */
-    assert_int_equal(limit_us(&s), 125 * TT_MS);
+    assert_int_equal(limit_us(&s), 110 * TT_MS);
+    s.client.path.flying_bytes = 5000;
+    assert_int_equal(limit_us(&s), 105 * TT_MS);
     s.client.path.flying_bytes = 0;
     session_world_close(&s.world);
 }
@@ -552,9 +554,13 @@ static void test_little_is_outstanding_on_a_slow_carrier(void **state)
     s.client.live.bytes_per_s = 1000000;
     s.client.path.rtt.sampled = true;
     s.client.path.rtt.least_us = 100 * TT_MS;
-    assert_int_equal(tt_liveness_most_bytes(&s.client), 200000 + 25000 + 65536);
+    assert_int_equal(tt_liveness_most_bytes(&s.client), 200000 + 65536);
+    s.client.live.bytes_per_s = 10000000;
+    assert_int_equal(tt_liveness_most_bytes(&s.client), 2000000 + 100000);
+    s.client.live.bytes_per_s = 1000000000;
+    assert_int_equal(tt_liveness_most_bytes(&s.client), 200000000 + (4u << 20));
     s.client.native = false;
-    assert_int_equal(tt_liveness_most_bytes(&s.client), UINT64_MAX);
+    assert_int_equal(tt_liveness_most_bytes(&s.client), 5632u << 10);
     session_world_close(&s.world);
 }
 
