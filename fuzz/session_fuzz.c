@@ -312,8 +312,10 @@ static void begin(struct world *w, uint8_t settings)
     struct tt_endpoint_tuning *tuning = &w->tuning;
     struct tt_endpoint_config client = {
         .tuning = tuning, .client = true, .conv = CONV, .hash_key = hash_key};
-    struct tt_queue_packet_conn_config server = {
-        .max_sessions = MAX_SESSIONS, .accept_backlog = 2, .closed_us = 60 * TT_SECOND};
+    struct tt_queue_packet_conn_config server = {.max_sessions = MAX_SESSIONS,
+                                                 .accept_backlog = 2,
+                                                 .closed_us = 60 * TT_SECOND,
+                                                 .max_remembered = 2};
 
     w->alloc = fuzz_alloc(&w->live);
     w->now_us = TT_SECOND;

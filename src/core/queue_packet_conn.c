@@ -15,6 +15,7 @@ int tt_queue_packet_conn_init(struct tt_queue_packet_conn *q,
     *q = (struct tt_queue_packet_conn){.config = *config};
     tt_remote_map_init(&q->remotes, config->tuning.session_timeout_us, config->hash_key,
                        config->alloc);
+    tt_remote_map_init(&q->remembered, config->closed_us, config->hash_key, config->alloc);
     tt_heap_init(&q->timers, config->alloc);
     tt_list_init(&q->dirty);
     tt_list_init(&q->waiting);
@@ -115,6 +116,50 @@ static struct tt_server_session *begin(struct tt_queue_packet_conn *q, uint64_t 
     return s;
 }
 
+/* --- sessions that are over --- */
+
+static void stop_remembering(struct tt_queue_packet_conn *q, struct tt_remote *r)
+{
+    tt_remote_map_remove(&q->remembered, r);
+    q->config.alloc->put(q->config.alloc->ctx, r);
+}
+
+static int remember(struct tt_queue_packet_conn *q, const struct tt_session_id *id, uint64_t now_us)
+{
+    struct tt_remote *r = q->config.alloc->get(q->config.alloc->ctx, sizeof *r);
+    if (!r)
+        return TT_E_NOMEM;
+    const int err = tt_remote_map_insert(&q->remembered, r, id, now_us);
+    if (err)
+        q->config.alloc->put(q->config.alloc->ctx, r);
+    return err;
+}
+
+static bool is_remembered(const struct tt_queue_packet_conn *q, const struct tt_session_id *id)
+{
+    return tt_remote_map_find(&q->remembered, id) != NULL;
+}
+
+/* Both ends know that it is over: what is left is its ID, for whom it is to be unknown. */
+static void finish(struct tt_queue_packet_conn *q, struct tt_server_session *s)
+{
+    const struct tt_session_id id = s->remote.id;
+    const uint64_t closed_at_us = s->closed_at_us;
+    TT_LIST_FOR_EACH(node, &s->endpoint.carriers)
+    {
+        struct tt_carrier *c = TT_CONTAINER_OF(node, struct tt_carrier, node);
+        c->unknown = true;
+        c->due = (struct tt_carrier_due){.hello = false};
+    }
+    free_session(q, s);
+    if (remember(q, &id, closed_at_us))
+        q->stats.not_remembered++;
+    if (tt_remote_map_count(&q->remembered) <= q->config.max_remembered)
+        return;
+    stop_remembering(q, tt_remote_map_oldest(&q->remembered));
+    q->stats.not_remembered++;
+}
+
 void tt_queue_packet_conn_dispose(struct tt_queue_packet_conn *q)
 {
     if (!q->config.alloc)
@@ -123,7 +168,11 @@ void tt_queue_packet_conn_dispose(struct tt_queue_packet_conn *q)
     while ((timer = tt_heap_peek(&q->timers)) != NULL)
         free_session(q, TT_CONTAINER_OF(timer, struct tt_server_session, timer));
     assert(q->sessions == 0);
+    struct tt_remote *r;
+    while ((r = tt_remote_map_oldest(&q->remembered)) != NULL)
+        stop_remembering(q, r);
     tt_heap_dispose(&q->timers);
+    tt_remote_map_dispose(&q->remembered);
     tt_remote_map_dispose(&q->remotes);
     q->config.alloc = NULL;
 }
@@ -257,11 +306,10 @@ static struct tt_server_session *route(struct tt_queue_packet_conn *q, uint64_t 
     struct tt_server_session *s = c->endpoint ? of_endpoint(c->endpoint) : find(q, &c->id);
     struct tt_kcp_header h;
 
-    if (s && s->state == TT_SERVER_SESSION_OVER) {
+    if (!s && is_remembered(q, &c->id)) {
         q->stats.strays++;
         return NULL;
     }
-
     if (s && is_for(s, packet)) {
         if (!c->endpoint)
             bind(q, now_us, s, c);
@@ -285,11 +333,13 @@ static struct tt_server_session *route(struct tt_queue_packet_conn *q, uint64_t 
 }
 
 /* a session that exists at the client only is lost, and the client is told so. */
-static uint16_t answer_to(const struct tt_server_session *s, const struct tt_control *hello)
+static uint16_t answer_to(const struct tt_queue_packet_conn *q, const struct tt_carrier *c,
+                          const struct tt_control *hello)
 {
-    if (s && s->state != TT_SERVER_SESSION_OVER)
+    if (find(q, &c->id))
         return 0;
-    return s || hello->hello.flags & TT_HELLO_RESUMED ? TT_HELLO_UNKNOWN : 0;
+    const bool was_here = is_remembered(q, &c->id) || hello->hello.flags & TT_HELLO_RESUMED;
+    return was_here ? TT_HELLO_UNKNOWN : 0;
 }
 
 /* On a carrier without a session only HELLO says something, and begins none (R-5), and the LIMIT
@@ -309,7 +359,7 @@ static int greet(struct tt_queue_packet_conn *q, uint64_t now_us, struct tt_carr
         tt_native_limit(c, &said);
     if (said.type != TT_CONTROL_HELLO || c->native)
         return TT_OK;
-    const uint16_t answer = answer_to(s, &said);
+    const uint16_t answer = answer_to(q, c, &said);
     const int refused = tt_native_greet(c, &said, answer, q->config.tuning.mtu);
     if (refused)
         return refused;
@@ -371,21 +421,6 @@ void tt_queue_packet_conn_touched(struct tt_queue_packet_conn *q, uint64_t now_u
     mark_dirty(q, s);
 }
 
-/* Both ends know that it is over: what is left is its ID, for whom it is to be unknown. */
-static void forget(struct tt_queue_packet_conn *q, struct tt_server_session *s)
-{
-    TT_LIST_FOR_EACH(node, &s->endpoint.carriers)
-    {
-        struct tt_carrier *c = TT_CONTAINER_OF(node, struct tt_carrier, node);
-        c->unknown = true;
-        c->due = (struct tt_carrier_due){.hello = false};
-    }
-    tt_endpoint_dispose(&s->endpoint);
-    s->state = TT_SERVER_SESSION_OVER;
-    tt_list_remove(&s->dirty_node);
-    tt_heap_update(&q->timers, &s->timer, TT_NEVER);
-}
-
 static bool is_told(const struct tt_server_session *s)
 {
     return s->state == TT_SERVER_SESSION_CLOSED &&
@@ -407,7 +442,7 @@ void tt_queue_packet_conn_close(struct tt_queue_packet_conn *q, uint64_t now_us,
     tt_endpoint_close(&s->endpoint);
     tt_list_push_back(&q->closed, &s->state_node);
     if (s->endpoint.error == TT_E_CLOSED)
-        forget(q, s);
+        finish(q, s);
     else
         mark_dirty(q, s);
 }
@@ -427,10 +462,10 @@ struct tt_server_session *tt_queue_packet_conn_next_dirty(struct tt_queue_packet
 
 void tt_queue_packet_conn_flushed(struct tt_queue_packet_conn *q, struct tt_server_session *s)
 {
-    if (is_told(s))
-        forget(q, s);
-    if (s->state == TT_SERVER_SESSION_OVER)
+    if (is_told(s)) {
+        finish(q, s);
         return;
+    }
     const uint64_t deadline_us = tt_endpoint_deadline(&s->endpoint);
     if (deadline_us != s->timer.key)
         tt_heap_update(&q->timers, &s->timer, deadline_us);
@@ -450,8 +485,9 @@ uint64_t tt_queue_packet_conn_deadline(const struct tt_queue_packet_conn *q)
 {
     const struct tt_heap_node *first = tt_heap_peek(&q->timers);
     const uint64_t timer_us = first ? first->key : TT_NEVER;
-    return tt_min_u64(tt_min_u64(timer_us, closed_deadline(q)),
-                      tt_remote_map_deadline(&q->remotes));
+    return tt_min_u64(
+        tt_min_u64(timer_us, closed_deadline(q)),
+        tt_min_u64(tt_remote_map_deadline(&q->remotes), tt_remote_map_deadline(&q->remembered)));
 }
 
 /* Its client has been silent for the session's time limit. */
@@ -473,8 +509,8 @@ void tt_queue_packet_conn_handle_timeout(struct tt_queue_packet_conn *q, uint64_
     while ((first = tt_heap_peek(&q->timers)) != NULL && first->key <= now_us) {
         struct tt_server_session *s = TT_CONTAINER_OF(first, struct tt_server_session, timer);
         (void)tt_endpoint_handle_timeout(&s->endpoint, now_us);
-        tt_queue_packet_conn_flushed(q, s);
         mark_dirty(q, s);
+        tt_queue_packet_conn_flushed(q, s);
     }
     struct tt_remote *r;
     while ((r = tt_remote_map_expired(&q->remotes, now_us)) != NULL) {
@@ -484,6 +520,8 @@ void tt_queue_packet_conn_handle_timeout(struct tt_queue_packet_conn *q, uint64_
         else
             expire(q, s);
     }
+    while ((r = tt_remote_map_expired(&q->remembered, now_us)) != NULL)
+        stop_remembering(q, r);
     while (closed_deadline(q) <= now_us)
         free_session(
             q, TT_CONTAINER_OF(tt_list_first(&q->closed), struct tt_server_session, state_node));

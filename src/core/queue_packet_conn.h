@@ -25,6 +25,7 @@ struct tt_queue_packet_conn_config {
     struct tt_endpoint_tuning tuning; /* of every session; session_timeout_us is how long one lives
                                          without a packet from its client */
     uint32_t max_sessions;            /* at once, those waiting and those closed included */
+    uint32_t max_remembered;          /* IDs of sessions that are over; the oldest is forgotten */
     uint32_t accept_backlog;          /* sessions waiting to be accepted (K-40) */
     uint64_t
         closed_us; /* how long a closed session's ID is remembered, and its acks repeated */
@@ -35,13 +36,13 @@ struct tt_queue_packet_conn_config {
 
 /*   WAITING -> ACCEPTED -> CLOSED -> (freed)
  * WAITING: for tt_queue_packet_conn_accept. CLOSED: the application is done with it; its last data
- * is still delivered and acknowledged for a while.
+ * is still delivered and acknowledged for a while. When both ends know that it is over, it is freed
+ * and its ID alone is remembered for that while (R-7), which costs little and keeps nobody out.
  */
 enum tt_server_session_state {
     TT_SERVER_SESSION_WAITING,
     TT_SERVER_SESSION_ACCEPTED,
     TT_SERVER_SESSION_CLOSED,
-    TT_SERVER_SESSION_OVER, /* both ends know of the end; only its ID is remembered */
 };
 
 struct tt_server_session {
@@ -64,11 +65,13 @@ struct tt_queue_packet_conn_stats {
     uint64_t no_memory;       /* sessions not begun */
     uint64_t control_unbound; /* control packets on carriers without a session */
     uint64_t unknown;         /* carriers that were told that their session is not here */
+    uint64_t not_remembered;  /* IDs of sessions that are over, for max_remembered or no memory */
 };
 
 struct tt_queue_packet_conn {
     struct tt_queue_packet_conn_config config;
     struct tt_remote_map remotes;
+    struct tt_remote_map remembered; /* sessions that are over */
     struct tt_heap timers;
     struct tt_list dirty;
     struct tt_list waiting; /* to be accepted, oldest first */
@@ -123,6 +126,7 @@ int tt_queue_packet_conn_accept(struct tt_queue_packet_conn *q, struct tt_server
 struct tt_server_session *tt_queue_packet_conn_next_dirty(struct tt_queue_packet_conn *q);
 
 /* s was asked for packets until it had none, or until its carriers took none: its deadline holds.
+ * A closed session may be freed here.
  */
 void tt_queue_packet_conn_flushed(struct tt_queue_packet_conn *q, struct tt_server_session *s);
 

@@ -52,7 +52,7 @@ void tt_remote_map_use(struct tt_remote_map *m, struct tt_remote *r, uint64_t no
     tt_list_push_back(&m->by_use, &r->node);
 }
 
-static struct tt_remote *oldest(const struct tt_remote_map *m)
+struct tt_remote *tt_remote_map_oldest(const struct tt_remote_map *m)
 {
     struct tt_list_node *node = tt_list_first(&m->by_use);
     return node ? TT_CONTAINER_OF(node, struct tt_remote, node) : NULL;
@@ -60,12 +60,12 @@ static struct tt_remote *oldest(const struct tt_remote_map *m)
 
 struct tt_remote *tt_remote_map_expired(const struct tt_remote_map *m, uint64_t now_us)
 {
-    struct tt_remote *r = oldest(m);
+    struct tt_remote *r = tt_remote_map_oldest(m);
     return r && tt_deadline_after(r->used_us, m->expiry_us) <= now_us ? r : NULL;
 }
 
 uint64_t tt_remote_map_deadline(const struct tt_remote_map *m)
 {
-    const struct tt_remote *r = oldest(m);
+    const struct tt_remote *r = tt_remote_map_oldest(m);
     return r ? tt_deadline_after(r->used_us, m->expiry_us) : TT_NEVER;
 }

@@ -48,7 +48,10 @@ void tt_remote_map_remove(struct tt_remote_map *m, struct tt_remote *r);
 /* r was used now. now_us never runs backwards. */
 void tt_remote_map_use(struct tt_remote_map *m, struct tt_remote *r, uint64_t now_us);
 
-/* The least recently used remote, when it has expired, or NULL. It stays in the map. */
+/* The least recently used remote, or NULL. It stays in the map. */
+struct tt_remote *tt_remote_map_oldest(const struct tt_remote_map *m);
+
+/* The same, when it has expired, or NULL. */
 struct tt_remote *tt_remote_map_expired(const struct tt_remote_map *m, uint64_t now_us);
 
 /* When the next one expires, or TT_NEVER. */

@@ -5,6 +5,7 @@
 #include "net/session.h"
 
 #define CLOSED_SESSION_US (60 * TT_SECOND)  /* */
+#define MOST_REMEMBERED   65536u            /* 5 MB; above 1,100 sessions a second for less time */
 #define NATIVE_IDLE_US    (100 * TT_SECOND) /* four times what a client lets pass */
 
 static struct tt_listener_packet_conn *of_conn(const struct tt_conn *c)
@@ -161,6 +162,7 @@ int tt_listener_packet_conn_init(struct tt_listener_packet_conn *l)
     struct tt_queue_packet_conn_config c = {.max_sessions = l->options->max_sessions,
                                             .accept_backlog = l->options->accept_backlog,
                                             .closed_us = CLOSED_SESSION_US,
+                                            .max_remembered = MOST_REMEMBERED,
                                             .slabs = &l->worker->slabs,
                                             .alloc = l->worker->alloc};
     tt_list_init(&l->unidentified);

@@ -143,9 +143,9 @@ static void serve_one(struct tt_listener *l, struct tt_server_session *s, uint64
     if (a && s->endpoint.error && !a->session.ended_told)
         report(&l->conns, TT_REPORT_SESSION_ENDED, a->session.id_text,
                tt_strerror(s->endpoint.error));
-    tt_queue_packet_conn_flushed(&l->conns.queue,
-                                 s); /* serving may free it: its deadline until then */
     if (a) {
+        tt_queue_packet_conn_flushed(&l->conns.queue,
+                                     s); /* serving may free it: its deadline until then */
         tt_session_serve(&a->session, now_us);
         return;
     }
@@ -159,8 +159,7 @@ static bool all_settled(const struct tt_listener *l)
     {
         const struct tt_server_session *s =
             TT_CONTAINER_OF(node, struct tt_server_session, state_node);
-        if (s->state == TT_SERVER_SESSION_CLOSED && !s->endpoint.error &&
-            !tt_endpoint_is_over(&s->endpoint))
+        if (!s->endpoint.error && !tt_endpoint_is_over(&s->endpoint))
             return false;
     }
     return true;

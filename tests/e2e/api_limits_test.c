@@ -183,6 +183,24 @@ static void test_sessions_at_once(void **state)
     tt_listener_close(listener);
 }
 
+/* Their IDs are remembered, but they keep nobody out. */
+static void test_sessions_that_are_over_do_not_count(void **state)
+{
+    (void)state;
+    struct tt_listener *listener = listen_with(&(struct tt_options){.max_sessions = 2});
+    for (unsigned i = 0; i < 20; i++) {
+        struct tt_session *server;
+        struct tt_stream *st;
+        struct tt_session *client = dial_and_speak(listener, &st);
+        assert_int_equal(tt_listener_accept(listener, &server), TT_OK);
+        (void)tt_session_close(client);
+        (void)tt_session_close(server);
+    }
+    assert_int_equal(stats_of(listener).sessions_begun, 20);
+    assert_int_equal(stats_of(listener).sessions_refused, 0);
+    tt_listener_close(listener);
+}
+
 static void test_sessions_that_wait_to_be_accepted(void **state)
 {
     (void)state;
@@ -370,6 +388,7 @@ int main(void)
         cmocka_unit_test(test_connections_that_say_nothing_more),
         cmocka_unit_test(test_packets_of_no_session),
         cmocka_unit_test(test_sessions_at_once),
+        cmocka_unit_test(test_sessions_that_are_over_do_not_count),
         cmocka_unit_test(test_sessions_that_wait_to_be_accepted),
         cmocka_unit_test(test_two_conversations_in_one_breath),
         cmocka_unit_test(test_streams_at_once),

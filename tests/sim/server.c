@@ -256,6 +256,7 @@ void sim_server_start(struct sim *sim)
         .max_sessions = 64 + 2 * sim->profile.clients,
         .accept_backlog = 16 + sim->profile.clients,
         .closed_us = 60 * TT_SECOND,
+        .max_remembered = 1000,
         .slabs = &sim->server.slabs,
         .alloc = &sim->alloc,
     };

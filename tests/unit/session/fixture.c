@@ -65,6 +65,7 @@ void session_world_open(struct session_world *w, const struct session_setup *set
         .max_sessions = s->max_sessions,
         .accept_backlog = s->accept_backlog,
         .closed_us = s->closed_us,
+        .max_remembered = 100,
         .slabs = &w->slabs,
         .alloc = &w->memory.alloc,
     };

@@ -601,8 +601,10 @@ static void test_a_server_keeps_but_the_id_of_a_session_that_is_over(void **stat
     write_bytes(s.stream, 10);
     carry_all(&s.world, &s.client, &s.server);
     server_hears(&s.world, &s.server, close_done);
-    const struct tt_server_session *over = close_at_server(&s.world);
-    assert_int_equal(over->state, TT_SERVER_SESSION_OVER);
+    const size_t whole = s.world.memory.live_bytes;
+    close_at_server(&s.world);
+    assert_int_equal(s.world.server.sessions, 0);
+    assert_in_range(whole - s.world.memory.live_bytes, 1000, whole);
     assert_null(s.server.endpoint);
     write_bytes(s.stream, 10);
     assert_string_equal(words_up(&s.world, &s.client, &s.server), "data");
@@ -613,8 +615,46 @@ static void test_a_server_keeps_but_the_id_of_a_session_that_is_over(void **stat
     assert_string_equal(words_down(&s.world, &far, NULL), "hello 3 max 65535 flags 25");
     s.world.now_us += 60 * TT_SECOND;
     tt_queue_packet_conn_handle_timeout(&s.world.server, s.world.now_us);
-    assert_int_equal(s.world.server.sessions, 0);
+    assert_int_equal(tt_remote_map_count(&s.world.server.remembered), 0);
     session_world_close(&s.world);
+}
+
+static void finish_session(struct session_pair *s)
+{
+    close_at_server(&s->world);
+    assert_string_equal(words_down(&s->world, &s->server, &s->client), "close 1");
+    flush_dirty(&s->world);
+    assert_int_equal(s->world.server.sessions, 0);
+}
+
+static void test_an_id_too_many_is_not_remembered(void **state)
+{
+    (void)state;
+    struct session_pair s;
+    open_native_pair(&s);
+    s.world.server.config.max_remembered = 0;
+    finish_session(&s);
+    assert_int_equal(tt_remote_map_count(&s.world.server.remembered), 0);
+    assert_int_equal(s.world.server.stats.not_remembered, 1);
+    session_world_close(&s.world);
+}
+
+static void test_a_session_is_over_though_there_is_no_memory_for_its_id(void **state)
+{
+    (void)state;
+    for (size_t fail_at = 0; fail_at < 2; fail_at++) { /* the remote, and the map's table */
+        struct session_pair s;
+        open_native_pair(&s);
+        close_at_server(&s.world);
+        assert_string_equal(words_down(&s.world, &s.server, &s.client), "close 1");
+        s.world.memory.fail_at = s.world.memory.calls + fail_at;
+        flush_dirty(&s.world);
+        s.world.memory.fail_at = FAIL_NEVER;
+        assert_int_equal(s.world.server.sessions, 0);
+        assert_int_equal(tt_remote_map_count(&s.world.server.remembered), 0);
+        assert_int_equal(s.world.server.stats.not_remembered, 1);
+        session_world_close(&s.world);
+    }
 }
 
 static void test_both_ends_may_close(void **state)
@@ -622,11 +662,13 @@ static void test_both_ends_may_close(void **state)
     (void)state;
     struct session_pair s;
     open_native_pair(&s);
-    const struct tt_server_session *session = close_at_server(&s.world);
+    close_at_server(&s.world);
     assert_string_equal(words_down(&s.world, &s.server, &s.client), "close 1");
     assert_int_equal(s.world.client.error, TT_E_CLOSED);
+    assert_int_equal(s.world.server.sessions, 1);
     flush_dirty(&s.world);
-    assert_int_equal(session->state, TT_SERVER_SESSION_OVER);
+    assert_int_equal(s.world.server.sessions, 0);
+    assert_int_equal(tt_remote_map_count(&s.world.server.remembered), 1);
     session_world_close(&s.world);
 }
 
@@ -1166,6 +1208,8 @@ int main(void)
         cmocka_unit_test(test_close_counts_when_the_carrier_without_it_has_gone),
         cmocka_unit_test(test_a_server_keeps_but_the_id_of_a_session_that_is_over),
         cmocka_unit_test(test_both_ends_may_close),
+        cmocka_unit_test(test_an_id_too_many_is_not_remembered),
+        cmocka_unit_test(test_a_session_is_over_though_there_is_no_memory_for_its_id),
         cmocka_unit_test(test_an_abort_waits_for_nothing),
         cmocka_unit_test(test_what_the_peer_threw_away_is_sent_again_and_counted),
         cmocka_unit_test(test_the_barrier_waits_for_the_slowest_carrier),
