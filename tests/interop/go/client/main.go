@@ -24,6 +24,8 @@ type client struct {
 	pingpongs int
 	duration  time.Duration // 0: by bytes or round trips
 	idle      int           // sessions
+	visits    int           // sessions one after the other, ...
+	visitors  int           // ... so many at once
 }
 
 func main() {
@@ -39,6 +41,8 @@ func main() {
 	flag.IntVar(&c.pingpongs, "pingpong", 0, "measure `N` round trips of 64 bytes")
 	flag.DurationVar(&c.duration, "duration", 0, "measure for this `TIME`, not a number of bytes")
 	flag.IntVar(&c.idle, "idle", 0, "open `N` sessions and keep them until standard input ends")
+	flag.IntVar(&c.visits, "visits", 0, "measure up to `N` sessions, each with an echo of 64 bytes")
+	flag.IntVar(&c.visitors, "visitors", 1, "`K` of them at once")
 	flag.Usage = func() {
 		fmt.Fprintln(os.Stderr, "usage: go-client [flags] ADDR:PORT")
 		flag.PrintDefaults()
@@ -79,6 +83,8 @@ func (c *client) stats(connections uint64) interface{} {
 func (c *client) chooseWork() func() (uint64, error) {
 	measured := c.bytes > 0 || c.duration > 0
 	switch {
+	case c.visits > 0 && c.visitors > 0:
+		return c.measureVisits
 	case c.idle > 0:
 		return c.sitIdle
 	case c.pingpongs > 0:

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync/atomic"
 	"syscall"
 
@@ -53,11 +54,13 @@ func main() {
 		s.logf = log.Printf
 	}
 	s.profile.Logf = s.logf
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1)
 	if err := s.listen(flag.Arg(0)); err != nil {
 		fmt.Fprintln(os.Stderr, "go-server:", err)
 		os.Exit(1)
 	}
-	s.waitForSignal()
+	s.waitForEnd(signals)
 	if *stats {
 		tunnel.WriteJSON(os.Stderr, s.stats())
 	}
@@ -65,10 +68,12 @@ func main() {
 
 func quiet(string, ...interface{}) {}
 
-func (s *server) waitForSignal() {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-	<-signals
+// waitForEnd gives unused memory back to the system, and says so, at each SIGUSR1.
+func (s *server) waitForEnd(signals <-chan os.Signal) {
+	for times := 1; <-signals == syscall.SIGUSR1; times++ {
+		debug.FreeOSMemory()
+		fmt.Fprintf(os.Stderr, "state %d {}\n", times)
+	}
 }
 
 func (s *server) stats() interface{} {
