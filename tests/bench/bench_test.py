@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import tempfile
+import time
 import unittest
 from unittest import mock
 
@@ -314,12 +315,37 @@ class PeerTest(unittest.TestCase):
                 self.assertGreater(many["slowest_share"], 0)
                 self.client("turbotunnel", mode, "--duration", "0.05", api="callback")
 
+    def visits(self, *options, kind="turbotunnel"):
+        """Returns what the client said, once the server knows that all sessions were closed; a legacy
+        client does not tell it.
+        """
+        common = ["--kind", kind, "--api", "callback"]
+        with Server([*peer, "server", "--api", "callback", "127.0.0.1:0"]) as server:
+            got = children.run_json(
+                [*peer, "client", *common, "--visits", "20", *options, server.address], 60)
+            deadline = time.monotonic() + 60
+            while kind == "turbotunnel" and server.state()["sessions"] > 0:
+                self.assertLess(time.monotonic(), deadline, "closed sessions are counted as alive")
+        return got
+
+    def test_sessions_that_come_and_go_are_counted(self):
+        for kind, visitors in (("turbotunnel", 1), ("turbotunnel-legacy", 1),
+                               ("turbotunnel-legacy", 3), ("turbotunnel-legacy", 50)):
+            with self.subTest(kind=kind, visitors=visitors):
+                got = self.visits("--visitors", str(visitors), kind=kind)
+                self.assertEqual(got["sessions"], 20)
+                self.assertLessEqual(got["p50_us"], got["p99_us"])
+
+    def test_sessions_stop_coming_when_time_is_up(self):
+        self.assertLessEqual(self.visits("--duration", "0.001")["sessions"], 20)
+
     def test_bad_usage_is_told(self):
         for words in ([], ["server"], ["client", "127.0.0.1:1"], ["server", "--mode", "x", "a:1"],
                       ["server", "--kind", "plain", "--api", "callback", "a:1"],
                       ["server", "--kind", "plain", "--max-packet", "1400", "a:1"],
                       ["server", "--api", "callback", "--max-packet", "1400", "a:1"],
-                      ["client", "--api", "callback", "--mode", "echo", "--bytes", "1", "a:1"]):
+                      ["client", "--api", "callback", "--mode", "echo", "--bytes", "1", "a:1"],
+                      ["client", "--visits", "1", "a:1"]):
             with self.assertRaisesRegex(children.Failed, "status 2"):
                 children.run([*peer, *words], 60)
 

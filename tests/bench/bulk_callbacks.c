@@ -275,7 +275,7 @@ void tt_bench_transfer_callbacks(const struct tt_bench_job *job)
     static const struct tt_session_callbacks callbacks = {.connected = begin, .ended = lost};
     struct transfer t = {.job = job, .loop = tt_bench_new_loop()};
     struct tt_error_text why;
-    const struct tt_options options = {.loop = t.loop};
+    const struct tt_options options = {.loop = t.loop, .legacy = job->kind->legacy};
     t.flows = tt_bench_allocate(job->streams * sizeof *t.flows);
     if (tt_session_begin(job->address, &options, &callbacks, &t, &t.session, &why))
         tt_bench_fail("dial", why.text);

@@ -84,28 +84,40 @@ static void opened(void *ctx, struct tt_session *session, struct tt_stream *stre
         tt_bench_serve_stream(stream, strcmp(mode, "source") == 0);
 }
 
+static _Atomic unsigned alive;
+
+unsigned tt_bench_sessions_alive(void)
+{
+    return alive;
+}
+
 static void ended(void *ctx, struct tt_session *session, int err)
 {
     (void)ctx;
     (void)err;
+    alive--;
     tt_session_close(session);
 }
 
 static void begun(void *ctx, struct tt_session *session)
 {
     static const struct tt_session_callbacks callbacks = {.stream_opened = opened, .ended = ended};
+    alive++;
     tt_session_set_callbacks(session, &callbacks, ctx);
 }
 
-void tt_bench_serve_callbacks(const char *address, const char *mode)
+void tt_bench_serve_callbacks(const struct tt_bench_job *job)
 {
-    const struct tt_options options = {.loop = tt_bench_new_loop()};
+    const struct tt_options options = {.loop = tt_bench_new_loop(),
+                                       .legacy = job->kind->legacy,
+                                       .max_sessions = job->most,
+                                       .max_connections = job->most};
     struct tt_listener *listener;
     struct tt_error_text why;
 
-    if (tt_listen(address, &options, &listener, &why))
+    if (tt_listen(job->address, &options, &listener, &why))
         tt_bench_fail("listen", why.text);
-    tt_listener_set_callback(listener, begun, (void *)mode);
+    tt_listener_set_callback(listener, begun, (void *)job->mode);
     fprintf(stderr, "listening on %s\n", tt_listener_address(listener));
     tt_loop_run(options.loop);
 }
@@ -193,7 +205,7 @@ void tt_bench_pingpong_callbacks(const struct tt_bench_job *job)
     static const struct tt_session_callbacks callbacks = {.connected = begin_pingpong,
                                                           .ended = lost};
     struct pingpong p = {.job = job, .loop = tt_bench_new_loop()};
-    const struct tt_options options = {.loop = p.loop};
+    const struct tt_options options = {.loop = p.loop, .legacy = job->kind->legacy};
     struct tt_error_text why;
 
     p.round_trips_us = tt_bench_allocate(job->round_trips * sizeof *p.round_trips_us);

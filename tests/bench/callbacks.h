@@ -4,8 +4,11 @@
 
 #include "measure.h"
 
-/* Says on standard error where it listens. mode: what is done with a stream. Does not return. */
-void tt_bench_serve_callbacks(const char *address, const char *mode);
+/* Says on standard error where it listens. Does not return. */
+void tt_bench_serve_callbacks(const struct tt_bench_job *job);
+
+/* The server's sessions that have begun and not ended. Any thread. */
+unsigned tt_bench_sessions_alive(void);
 
 /* A loop that the caller runs. */
 struct tt_loop *tt_bench_new_loop(void);

@@ -104,6 +104,17 @@ class Child:
                 total_ns += int(file.read().split()[0])
         return total_ns / 1e9
 
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def wait_descriptors(self, count, limit_s):
+        """Waits until it has no more than so many."""
+        deadline = time.monotonic() + limit_s
+        while self.descriptors() > count:
+            if self.ended() or time.monotonic() > deadline:
+                self.fail(f"did not close all but {count} descriptors")
+            time.sleep(0.01)
+
     def rss_bytes(self):
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as file:
             return 1024 * int(re.search(r"^VmRSS:\s+(\d+) kB", file.read(), re.MULTILINE)[1])
@@ -128,6 +139,7 @@ class Server(Child):
     def __init__(self, command):
         super().__init__(command)
         self.address = None
+        self.asked = 0
 
     def __enter__(self):
         self.address = self.wait_said(r"^(?:\S+: )?listening on (\S+)$")[1]
@@ -142,6 +154,12 @@ class Server(Child):
             return
         self.process.send_signal(signal.SIGTERM)
         self.reap(STOP_LIMIT_S)
+
+    def state(self):
+        """What it says of itself, having given unused memory back to the system."""
+        self.asked += 1
+        self.process.send_signal(signal.SIGUSR1)
+        return json.loads(self.wait_said(rf"^state {self.asked} (.*)$")[1])
 
     def used_cpu_s(self):
         """Since it was ready; after the `with` block."""

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* The longest time between two arrivals of data, on whichever stream. */
 static struct {
@@ -219,26 +218,35 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+void tt_bench_sort(double *values, unsigned count)
+{
+    qsort(values, count, sizeof *values, compare);
+}
+
+double tt_bench_percentile(const double *values, unsigned count, unsigned percent)
+{
+    return values[(count - 1) * (uint64_t)percent / 100];
+}
+
 void tt_bench_report_pingpong(double *round_trips_us, unsigned count, double seconds,
                               double cpu_seconds, uint64_t connections)
 {
     if (count == 0)
         tt_bench_fail("ping-pong", "no round trip was made");
-    qsort(round_trips_us, count, sizeof *round_trips_us, compare);
+    tt_bench_sort(round_trips_us, count);
     printf("{\"mode\":\"pingpong\",\"round_trips\":%u,\"seconds\":%.6f,\"p50_us\":%.2f,"
            "\"p99_us\":%.2f,\"connections\":%llu,\"longest_silence_ms\":%.3f,"
            "\"cpu_seconds\":%.6f}\n",
-           count, seconds, round_trips_us[(count - 1) * 50ull / 100],
-           round_trips_us[(count - 1) * 99ull / 100], (unsigned long long)connections,
+           count, seconds, tt_bench_percentile(round_trips_us, count, 50),
+           tt_bench_percentile(round_trips_us, count, 99), (unsigned long long)connections,
            round_trips_us[count - 1] / 1e3, cpu_seconds);
 }
 
-static void ping(struct tt_bench_stream *stream)
+static void echo_once(struct tt_bench_stream *stream, size_t len)
 {
-    unsigned char message[TT_BENCH_PING_BYTES] = {0};
-    if (!stream->kind->write(stream, message, sizeof message) ||
-        !tt_bench_read_all(stream, message, sizeof message))
-        tt_bench_fail("ping-pong", "the stream has failed");
+    unsigned char message[TT_BENCH_BUFFER_BYTES] = {0};
+    if (!stream->kind->write(stream, message, len) || !tt_bench_read_all(stream, message, len))
+        tt_bench_fail("echo", "the stream has failed");
 }
 
 static unsigned count_round_trips(const struct tt_bench_job *job, struct tt_bench_stream *stream,
@@ -248,7 +256,7 @@ static unsigned count_round_trips(const struct tt_bench_job *job, struct tt_benc
     uint64_t before_ns = begin_ns;
     unsigned count = 0;
     while (count < job->round_trips && (!job->limit_ns || before_ns - begin_ns < job->limit_ns)) {
-        ping(stream);
+        echo_once(stream, TT_BENCH_PING_BYTES);
         const uint64_t now_ns = tt_bench_now_ns();
         round_trips_us[count++] = (double)(now_ns - before_ns) / 1e3;
         before_ns = now_ns;
@@ -277,19 +285,26 @@ void tt_bench_measure_pingpong(const struct tt_bench_job *job)
     free(round_trips_us);
 }
 
+static void echo_all(struct tt_bench_stream *stream, uint64_t bytes)
+{
+    for (uint64_t left = bytes; left > 0;) {
+        const size_t n = left < TT_BENCH_BUFFER_BYTES ? (size_t)left : TT_BENCH_BUFFER_BYTES;
+        echo_once(stream, n);
+        left -= n;
+    }
+}
+
 void tt_bench_sit_idle(const struct tt_bench_job *job)
 {
     struct tt_bench_link *links = tt_bench_allocate(job->idle * sizeof *links);
     struct tt_bench_stream *streams = tt_bench_allocate(job->idle * sizeof *streams);
-    char ignored[64];
 
     for (unsigned i = 0; i < job->idle; i++) {
         job->kind->dial(job->kind, &links[i], job->address);
         job->kind->open(&links[i], &streams[i]);
-        ping(&streams[i]);
+        echo_all(&streams[i], job->bytes ? job->bytes : TT_BENCH_PING_BYTES);
     }
     fprintf(stderr, "%u sessions are open\n", job->idle);
-    while (read(STDIN_FILENO, ignored, sizeof ignored) > 0) {
-    }
+    tt_bench_wait_for_end_of_input();
     exit(0); /* ends them all; whoever measures memory is done */
 }

@@ -14,16 +14,19 @@ struct tt_bench_job {
     uint64_t limit_ns; /* 0: none; otherwise the streams end after so long */
     unsigned streams;  /* of one session, or as many connections */
     unsigned round_trips;
-    unsigned idle;       /* sessions */
+    unsigned idle;     /* sessions */
+    unsigned visits;   /* sessions one after the other, ... */
+    unsigned visitors; /* ... so many at once */
+    unsigned most;     /* a server by callbacks: sessions and connections; 0: the default */
     uint32_t max_packet; /* bytes; 0: the library's default */
-    bool callbacks;      /* by the callback API, not the blocking one */
+    bool callbacks;    /* by the callback API, not the blocking one */
 };
 
 void tt_bench_measure_streams(const struct tt_bench_job *job);
 void tt_bench_measure_pingpong(const struct tt_bench_job *job);
 
-/* Opens sessions with one echo each, says so on standard error, and keeps them until standard input
- * ends.
+/* Opens sessions with one echo each, of 64 bytes if job->bytes is 0, says so on standard error, and
+ * keeps them until standard input ends.
  */
 void tt_bench_sit_idle(const struct tt_bench_job *job);
 
@@ -39,6 +42,11 @@ struct tt_bench_result {
 
 /* Prints the line. */
 void tt_bench_report_streams(const struct tt_bench_job *job, const struct tt_bench_result *result);
+
+void tt_bench_sort(double *values, unsigned count);
+
+/* Of values in rising order, at least one. */
+double tt_bench_percentile(const double *values, unsigned count, unsigned percent);
 
 /* Sorts them, and prints the line. */
 void tt_bench_report_pingpong(double *round_trips_us, unsigned count, double seconds,

@@ -4,6 +4,7 @@
  */
 #include "bulk_callbacks.h"
 #include "callbacks.h"
+#include "crowd.h"
 #include "handlers.h"
 #include "measure.h"
 #include "process.h"
@@ -20,8 +21,8 @@ static const char usage[] =
     "       peer client [OPTION]... ADDR:PORT\n"
     "  --kind plain|turbotunnel|turbotunnel-legacy\n"
     "                            what carries the streams (default turbotunnel)\n"
-    "  --api blocking|callback   by which calls (default blocking); callback is for turbotunnel,\n"
-    "                            streams that are sinks or sources, or ping-pong on one\n"
+    "  --api blocking|callback   by which calls (default blocking); callback is not for\n"
+    "                            plain, and for echoes on one stream only\n"
     "  --max-packet N            turbotunnel, blocking: packets of up to N bytes\n"
     "  --mode echo|sink|source   what the server does with a stream (default echo)\n"
     "client:\n"
@@ -29,10 +30,20 @@ static const char usage[] =
     "  --duration SECONDS        measure for so long\n"
     "  --streams N               measure with N streams (default 1)\n"
     "  --pingpong N              measure up to N round trips of 64 bytes\n"
-    "  --idle N                  open N sessions and keep them until standard input ends\n"
-    "The server prints the CPU time that it used at SIGTERM.\n";
+    "  --idle N                  open N sessions and keep them until standard input ends; each "
+    "has\n"
+    "                            echoed 64 bytes, or --bytes\n"
+    "  --visits N                measure up to N sessions, each with an echo of 64 bytes "
+    "(callback)\n"
+    "  --visitors K              K of them at once (default 1)\n"
+    "server:\n"
+    "  --most N                  sessions and connections at once (callback; default: the "
+    "library's)\n"
+    "The server prints the CPU time that it used at SIGTERM. At SIGUSR1 it gives memory that it "
+    "does\n"
+    "not use back to the system, and says on standard error how many sessions it has (callback).\n";
 
-enum { KIND = 256, API, MAX_PACKET, MODE, BYTES, DURATION, STREAMS, PINGPONG, IDLE };
+enum { KIND = 256, API, MAX_PACKET, MODE, BYTES, DURATION, STREAMS, PINGPONG, IDLE, VISITS, VISITORS, MOST };
 
 static const struct option options[] = {{"kind", required_argument, NULL, KIND},
                                         {"api", required_argument, NULL, API},
@@ -43,6 +54,9 @@ static const struct option options[] = {{"kind", required_argument, NULL, KIND},
                                         {"streams", required_argument, NULL, STREAMS},
                                         {"pingpong", required_argument, NULL, PINGPONG},
                                         {"idle", required_argument, NULL, IDLE},
+                                        {"visits", required_argument, NULL, VISITS},
+                                        {"visitors", required_argument, NULL, VISITORS},
+                                        {"most", required_argument, NULL, MOST},
                                         {NULL, 0, NULL, 0}};
 
 static _Noreturn void refuse(void)
@@ -102,6 +116,15 @@ static void take_option(struct tt_bench_job *job, int option)
     case IDLE:
         job->idle = (unsigned)parse_number(optarg, 1, 1e6);
         break;
+    case VISITS:
+        job->visits = (unsigned)parse_number(optarg, 1, 1e7);
+        break;
+    case VISITORS:
+        job->visitors = (unsigned)parse_number(optarg, 1, 1e4);
+        break;
+    case MOST:
+        job->most = (unsigned)parse_number(optarg, 1, 1e7);
+        break;
     default:
         refuse();
     }
@@ -125,7 +148,7 @@ static void parse(struct tt_bench_job *job, int argc, char **argv)
         take_option(job, option);
     if (argc - optind != 1 || !tt_bench_handler_for(job->mode))
         refuse();
-    if (job->callbacks && job->kind != &tt_bench_turbotunnel)
+    if (job->callbacks && job->kind == &tt_bench_plain)
         refuse();
     if (job->max_packet)
         limit_packets(job);
@@ -138,23 +161,31 @@ static void *run_server(void *arg)
 {
     const struct tt_bench_job *job = arg;
     if (job->callbacks)
-        tt_bench_serve_callbacks(job->address, job->mode);
+        tt_bench_serve_callbacks(job);
     else
         job->kind->serve(job->kind, job->address, tt_bench_handler_for(job->mode));
     return NULL;
 }
 
-/* The main thread waits for the signal that all others have blocked. */
+static void tell_state(unsigned times)
+{
+    tt_bench_give_memory_back();
+    fprintf(stderr, "state %u {\"sessions\":%u}\n", times, tt_bench_sessions_alive());
+}
+
+/* The main thread waits for the signals that all others have blocked. */
 static int serve(struct tt_bench_job *job)
 {
-    sigset_t ends;
+    sigset_t signals;
     int number;
-    sigemptyset(&ends);
-    sigaddset(&ends, SIGTERM);
-    sigaddset(&ends, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &ends, NULL);
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
     tt_bench_start_thread(run_server, job);
-    sigwait(&ends, &number);
+    for (unsigned times = 1; sigwait(&signals, &number) == 0 && number == SIGUSR1; times++)
+        tell_state(times);
     printf("{\"cpu_seconds\":%.6f}\n", tt_bench_cpu_seconds());
     fflush(stdout);
     _exit(0);
@@ -162,7 +193,11 @@ static int serve(struct tt_bench_job *job)
 
 static int measure(const struct tt_bench_job *job)
 {
-    if (job->idle)
+    if (job->visits && job->callbacks)
+        tt_bench_come_and_go(job);
+    else if (job->idle && job->callbacks)
+        tt_bench_sit_idle_callbacks(job);
+    else if (job->idle)
         tt_bench_sit_idle(job);
     else if (job->round_trips && job->callbacks)
         tt_bench_pingpong_callbacks(job);
@@ -179,7 +214,8 @@ static int measure(const struct tt_bench_job *job)
 
 int main(int argc, char **argv)
 {
-    struct tt_bench_job job = {.kind = &tt_bench_turbotunnel, .mode = "echo", .streams = 1};
+    struct tt_bench_job job = {
+        .kind = &tt_bench_turbotunnel, .mode = "echo", .streams = 1, .visitors = 1};
     if (argc < 2)
         refuse();
     parse(&job, argc - 1, argv + 1);

@@ -1,11 +1,13 @@
 #include "process.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 void tt_bench_fail(const char *what, const char *why)
 {
@@ -47,6 +49,20 @@ void *tt_bench_allocate(uint64_t size)
     if (!mem)
         tt_bench_fail("allocate", "no memory");
     return mem;
+}
+
+void tt_bench_wait_for_end_of_input(void)
+{
+    char ignored[64];
+    while (read(STDIN_FILENO, ignored, sizeof ignored) > 0) {
+    }
+}
+
+void tt_bench_give_memory_back(void)
+{
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
 }
 
 void tt_bench_raise_descriptor_limit(void)

@@ -15,6 +15,10 @@ double tt_bench_cpu_seconds(void); /* user and system time of this process */
 
 void *tt_bench_allocate(uint64_t size); /* zeroed; never NULL */
 
+void tt_bench_wait_for_end_of_input(void);
+
+void tt_bench_give_memory_back(void); /* to the system, what can be */
+
 /* As many descriptors as the system lets us have. */
 void tt_bench_raise_descriptor_limit(void);
 
