@@ -18,6 +18,7 @@ import sys
 import time
 
 import children
+import crowds
 import document
 import figures
 import machine
@@ -78,9 +79,25 @@ CHAPTERS = {
     "gap-bulk-none": Chapter("Silence of a download", "The same downloads left in peace.",
                              measures.gap_bulk_none, report.gap),
     "idle": Chapter("Idle sessions", "Resident memory of the server with the sessions, less that "
-                    "before the first, divided; each had one stream and one echo of 64 bytes. "
-                    "`turbotunnel` and plain TCP have a thread for each stream, as the examples do.",
-                    measures.idle, report.idle),
+                    "before the first, divided, when it has given the system back what it does not "
+                    "use (`malloc_trim`, Go's `FreeOSMemory`). Each session has a stream on which "
+                    "64 kB were echoed (64 bytes with Go clients at a server of ours). "
+                    "\"Disconnected\": the client was killed, the connections have ended, and the "
+                    "sessions are kept. Our clients say something after 20 to 30 s of silence, Go's "
+                    "and the server's end of theirs every 10 s: the callbacks are watched for 30 s, "
+                    "all at the same time, in which each of our clients says something once; the rest "
+                    "for 2 s. `turbotunnel` and plain TCP have a thread for each stream, as the "
+                    "examples do.", crowds.idle, report.idle),
+    "held": Chapter("Sessions without a connection", "Held by one server (callbacks): clients of 5,000 "
+                    "sessions at a time came, each session had one echo, and were killed. New "
+                    "sessions then come one after the other: the time from the call that begins one "
+                    "to its first echo.", crowds.held, report.held),
+    "visits": Chapter("New sessions", "64 at once, each dialled, used for one echo of 64 bytes, closed, "
+                      "and followed by the next; one process at each end, ours with one thread, Go's with "
+                      "as many as it likes. Which end limits is seen from the share of a core that "
+                      "each used. What a server's memory grew by is divided by the sessions: ours "
+                      "remembers a closed one for a minute, Go's learns of the end after a minute of "
+                      "silence.", crowds.visits, report.visits),
     "size": Chapter("Size", "Of the library with all that it is made of (libuv is not in it), and of the "
                     "core alone: its objects linked together.", measures.size, report.size),
     "instructions": Chapter("Instructions", "Of the core's work, counted by callgrind, so that they are the "

@@ -17,11 +17,13 @@ from unittest import mock
 
 import children
 import counts
+import crowds
 import document
 import measures
 import report
 from children import Server
-from pairs import LEGACY, OURS, PACKETS, PLAIN, TUNED, limited
+from pairs import (CALLBACK, GO_CLIENTS, LEGACY, OURS, PACKETS, PeerPair, PLAIN, TUNED,
+                   limited)
 
 peer = []  # the words that start it
 
@@ -52,6 +54,18 @@ class ReportTest(unittest.TestCase):
         for percent, value in ((50, 50), (99, 99), (100, 100), (1, 1)):
             self.assertEqual(report.percentile(values, percent), value)
         self.assertEqual(report.percentile([1, 2, 3], 50), 2)
+
+    def test_the_cpu_of_a_crowd_is_divided_among_its_sessions(self):
+        run = {"sessions": 10_000, "bytes_with": 3210, "bytes_without": 987, "cpu_share": 0.01}
+        cells = [cell.strip() for cell in report.idle({CALLBACK: [run]})[-1].split("|")[2:-1]]
+        self.assertEqual(cells, ["10,000", "3.21", "0.987", "1.00", "1.00"])
+
+    def test_what_a_server_grew_by_is_divided_among_the_sessions_that_came(self):
+        run = {"sessions": 500, "sessions_per_s": 250, "seconds": 2, "p50_us": 1, "p99_us": 2,
+               "server_s": 1, "client_s": 0.5, "server_before_bytes": 1_000_000,
+               "server_after_bytes": 2_000_000}
+        cells = [cell.strip() for cell in report.visits({OURS: [run]})[-1].split("|")[6:-1]]
+        self.assertEqual(cells, ["50.0", "25.0", "2,000", "2.00", "2.00"])
 
     def test_a_table_is_aligned(self):
         self.assertEqual(report.table(("", "MB/s"), [("ours", "1"), ("x", "12345")]),
@@ -98,6 +112,34 @@ class VerdictTest(unittest.TestCase):
                          ["reached"])
         self.assertEqual(self.outcomes({"gap-rst": silent_ms(*mostly_short, 3.1, 3.1)}),
                          ["NOT REACHED"])
+
+    def idle(self, bytes_with, bytes_without, few_share, many_share, go_share, count=10_000):
+        def of(sessions, share):
+            return {"sessions": sessions, "cpu_share": share, "bytes_with": bytes_with,
+                    "bytes_without": bytes_without}
+        return self.outcomes({"idle": {CALLBACK: [of(100, few_share), of(count, many_share)],
+                                       GO_CLIENTS: [of(count, go_share)]}})
+
+    def test_idle_sessions_are_judged_by_memory_and_by_cpu(self):
+        self.assertEqual(self.idle(3000, 1000, 0.0001, 0.01, 0.05), ["reached"] * 5)
+        self.assertEqual(self.idle(3001, 1001, 0.00008, 0.0101, 0.0501), ["NOT REACHED"] * 5)
+
+    def test_a_small_crowd_is_not_judged(self):
+        self.assertEqual(self.idle(3001, 1001, 0, 0, 0, count=9999), [])
+
+    def held(self, alive, few_us, many_us):
+        return self.outcomes({"held": [{"sessions": 100, "alive": 100, "p50_us": few_us},
+                                       {"sessions": 1000, "alive": alive, "p50_us": many_us}]})
+
+    def test_held_sessions_are_to_live_and_to_slow_down_nobody(self):
+        self.assertEqual(self.held(1000, 100, 120), ["reached"] * 2)
+        self.assertEqual(self.held(999, 100, 121), ["NOT REACHED"] * 2)
+
+    def test_new_sessions_are_to_be_five_times_those_of_go(self):
+        def made(ours):
+            return {"visits": {CALLBACK: [{"sessions_per_s": ours}], TUNED: [{"sessions_per_s": 1000}]}}
+        self.assertEqual(self.outcomes(made(5000)), ["reached"])
+        self.assertEqual(self.outcomes(made(4999)), ["NOT REACHED"])
 
     def warnings(self, plain, tuned, load=0.0, hurried=False):
         results = {"down": {PLAIN: runs(plain), TUNED: runs(tuned)}}
@@ -348,6 +390,38 @@ class PeerTest(unittest.TestCase):
                       ["client", "--visits", "1", "a:1"]):
             with self.assertRaisesRegex(children.Failed, "status 2"):
                 children.run([*peer, *words], 60)
+
+
+class CrowdTest(unittest.TestCase):
+    """The same as is done with thousands."""
+
+    def setUp(self):
+        plan = measures.Plan(crowds=(20,), held_sessions=(3, 20), batch_sessions=7, first_echoes=5)
+        pair = PeerPair(CALLBACK, "", "turbotunnel", "callback", 0)
+        pair.peer = peer
+        self.bench = measures.Bench(plan, {CALLBACK: pair}, "", lambda line: None)
+
+    def tearDown(self):
+        children.kill_all()
+
+    def test_an_idle_crowd_is_there_and_leaves(self):
+        for burst_bytes in (1, 300_000):
+            with self.subTest(burst_bytes=burst_bytes):
+                (found,) = crowds.hold(self.bench, [(CALLBACK, 20, burst_bytes)], 0.01)
+                self.assertEqual(found["sessions"], 20)
+                self.assertGreater(found["bytes_with"], 0)
+
+    def test_sessions_outlive_their_clients(self):
+        few, many = crowds.held(self.bench)
+        self.assertEqual((few["sessions"], few["alive"]), (3, 3))
+        self.assertEqual((many["sessions"], many["alive"]), (20, 20))
+
+    def test_the_servers_processor_time_is_measured(self):
+        plan = self.bench.plan
+        plan.visits_s, plan.visitors = 0.05, 4
+        got = crowds.come_and_go(self.bench, self.bench.pairs[CALLBACK])
+        self.assertGreater(got["sessions"], 0)
+        self.assertGreater(got["server_s"], 0)
 
 
 if __name__ == "__main__":

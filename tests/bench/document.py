@@ -8,7 +8,7 @@ from statistics import median
 
 import figures
 import report
-from pairs import CALLBACK, LEGACY, OURS, PLAIN, TUNED
+from pairs import CALLBACK, GO_CLIENTS, LEGACY, OURS, PLAIN, TUNED
 
 INTRODUCTION = """\
 # Benchmarks
@@ -72,6 +72,7 @@ TARGETS = (
     Target("ping-pong, p99", "pingpong", CALLBACK, PLAIN, "p99_us", 2, False),
     Target("ping-pong, p50", "pingpong", OURS, PLAIN, "p50_us", 2.5, False),
     Target("ping-pong, p99", "pingpong", OURS, PLAIN, "p99_us", 3, False),
+    Target("new sessions a second", "visits", CALLBACK, TUNED, "sessions_per_s", 5, True),
 )
 
 
@@ -129,9 +130,44 @@ def p99_ms(results, name):
     return report.percentile(report.silences(results[name], OURS), 99)
 
 
+def at_most(what, unit, goal, got):
+    return (what, f"at most {goal:g}{unit}", report.digits(got) + unit, got <= goal)
+
+
+CROWD = 10_000  # of fewer, what the server has anyway is too much of it
+
+
+def idle_targets(results):
+    if CALLBACK not in results.get("idle", {}):
+        return
+    few, *_, many = results["idle"][CALLBACK]
+    if many["sessions"] < CROWD:
+        return
+    count = f"{many['sessions']:,} idle sessions"
+    yield at_most(f"{count}, server's memory each", " kB", 3, many["bytes_with"] / 1000)
+    yield at_most(f"{count}, disconnected, memory each", " kB", 1, many["bytes_without"] / 1000)
+    yield at_most(f"{count}, server's CPU, of a core", " %", 1, many["cpu_share"] * 100)
+    yield at_most(f"the same for each session, of that with {few['sessions']:,}", "x", 1.2,
+                  report.cpu_us_each(many) / report.cpu_us_each(few))
+    (go,) = results["idle"][GO_CLIENTS]
+    yield at_most(f"{go['sessions']:,} idle sessions of Go clients, server's CPU, of a core", " %", 5,
+                  go["cpu_share"] * 100)
+
+
+def held_targets(results):
+    if "held" not in results:
+        return
+    few, many = results["held"]
+    yield (f"{many['sessions']:,} sessions held", "all alive", f"{many['alive']:,}",
+           many["alive"] == many["sessions"])
+    yield at_most(f"a new one's first echo, of that with {few['sessions']:,} held", "x", 1.2,
+                  many["p50_us"] / few["p50_us"])
+
+
 def targets(results):
     rows = [*ratio_targets(results), *streams_targets(results), *clients_targets(results),
-            *gap_targets(results), *size_targets(results)]
+            *idle_targets(results), *held_targets(results), *gap_targets(results),
+            *size_targets(results)]
     return [(what, goal, got, "reached" if reached else "NOT REACHED")
             for what, goal, got, reached in rows]
 

@@ -28,15 +28,25 @@ class Plan:
     run_s: float = 1.0          # of one run that measures throughput or ping-pong
     first_run_s: float = 0.2    # of the first, which finds out how many bytes that is
     terminations: int = 20      # a round
-    idle_sessions: int = 1000
+    idle_sessions: int = 500
     idle_s: float = 2.0         # for which the server's processor time is watched
-    all: bool = True            # also what takes its time: Go at its defaults, many Go clients, valgrind
-    limit_s: float = 480.0      # after which each measure has fewest_rounds
-    fewest_rounds: int = 2
+    crowds: tuple = (100, 1000, 10_000)    # idle sessions of callbacks, which are watched ...
+    crowd_watch_s: float = 30.0            # ... for so long: each sends something every 25 s
+    held_sessions: tuple = (100, 100_000)  # without a connection
+    batch_sessions: int = 5000             # of one client process
+    first_echoes: int = 500
+    visits_s: float = 5.0       # for which sessions come and go, ...
+    visitors: int = 64          # ... so many at once
     uploaders: tuple = (1, 10, 40)
+    all: bool = True            # also what takes its time: Go at its defaults, many Go clients, valgrind
+    limit_s: float = 420.0      # after which each measure has fewest_rounds
+    fewest_rounds: int = 2
 
 
-QUICK = Plan(2, 0.2, 0.05, 3, 100, 0.5, False, 30.0, 1, (1, 40))
+QUICK = Plan(rounds=2, run_s=0.2, first_run_s=0.05, terminations=3, idle_sessions=50, idle_s=0.3,
+             crowds=(20, 100, 500), crowd_watch_s=0.3, held_sessions=(20, 500), batch_sessions=250,
+             first_echoes=50, visits_s=0.3, uploaders=(1, 40), all=False, limit_s=30.0,
+             fewest_rounds=1)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -287,32 +297,6 @@ def gap_bulk(bench):
 
 def gap_bulk_none(bench):
     return gaps(bench, "silences, download", (OURS, TUNED), "source", None, 0.3)
-
-
-# --- idle sessions ----------------------------------------------------------------------------
-
-
-def idle(bench):
-    """One round is enough: memory does not depend on what else the machine does."""
-    count = bench.plan.idle_sessions
-    results = {}
-    for name in bench.present((PLAIN, OURS, CALLBACK, TUNED, DEFAULTS)):
-        bench.progress(f"{count} idle sessions: {name}")
-        results[name] = [sit_idle(bench.pairs[name], count, bench.plan.idle_s)]
-    return results
-
-
-def sit_idle(pair, count, watch_s):
-    with Server(pair.server("echo")) as server:
-        before_bytes = server.rss_bytes()
-        client = Child(pair.client("echo", server.address, idle=count), subprocess.PIPE)
-        client.wait_said("sessions are open$", 120)
-        held_bytes = server.rss_bytes() - before_bytes
-        cpu_before_s, began = server.cpu_so_far_s(), time.monotonic()
-        time.sleep(watch_s)  # not to wait for something: this long is watched
-        cpu_share = (server.cpu_so_far_s() - cpu_before_s) / (time.monotonic() - began)
-        client.kill()
-    return {"sessions": count, "bytes_per_session": held_bytes / count, "cpu_share": cpu_share}
 
 
 # --- size -------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ GB = 1_000_000_000
 PLAIN, IPERF, OURS, CALLBACK = "plain TCP", "iperf3", "turbotunnel", "turbotunnel, callbacks"
 LEGACY = "turbotunnel, legacy"
 TUNED, DEFAULTS = "Go, tuned", "Go, defaults"
+GO_CLIENTS, GO_SERVER = "turbotunnel, callbacks, to Go clients", "Go, tuned, to our client"
 TUNED_MTU = 1500  # bytes; tests/interop/go/tunnel/profile.go
 
 # Bytes of our longest packets. Sessions make none above the last, whatever they are allowed.
@@ -42,6 +43,10 @@ class Pair:
         self.name = name
         self.guess_mb_per_s = guess_mb_per_s  # for the very first run alone, which is not counted
 
+    def crowd_server(self, _sessions):
+        """One that echoes, and lets so many in."""
+        return self.server("echo")
+
     def transfer(self, mode, streams, stream_bytes, limit_s):
         """One client against one new server. Returns the client's numbers, and CPU per GB."""
         with Server(self.server(mode, stream_bytes)) as server:
@@ -59,18 +64,22 @@ class PeerPair(Pair):
 
     def __init__(self, name, build, kind, api, guess_mb_per_s, *more):
         super().__init__(name, guess_mb_per_s)
-        self.peer = os.path.join(build, "tests/bench/peer")
+        self.peer = [os.path.join(build, "tests/bench/peer")]
         self.options = ["--kind", kind, "--api", api, *more]
         kind, *legacy = kind.split("-")
         self.examples = os.path.join(build, "examples", kind)
         self.example_options = ["--legacy"] if legacy else []
 
     def server(self, mode, stream_bytes=0):
-        return [self.peer, "server", *self.options, "--mode", mode, "127.0.0.1:0"]
+        return [*self.peer, "server", *self.options, "--mode", mode, "127.0.0.1:0"]
+
+    def crowd_server(self, sessions):
+        *command, address = self.server("echo")
+        return [*command, "--most", str(sessions), address]
 
     def client(self, mode, address, **options):
         words = [word for name, value in options.items() for word in ("--" + name, str(value))]
-        return [self.peer, "client", *self.options, "--mode", mode, *words, address]
+        return [*self.peer, "client", *self.options, "--mode", mode, *words, address]
 
     def example_server(self):
         return [self.examples + "/server", *self.example_options, "127.0.0.1:0"]
@@ -106,6 +115,15 @@ class GoPair(Pair):
 
     def example_client(self, address):
         return [self.go_dir + "/go-client", *self.options, address]
+
+
+class MixedPair(Pair):
+    """The server of one pair, and clients of another."""
+
+    def __init__(self, name, server_of, clients_of):
+        super().__init__(name, 0)
+        self.server, self.crowd_server = server_of.server, server_of.crowd_server
+        self.client = clients_of.client
 
 
 class IperfPair(Pair):
@@ -145,6 +163,9 @@ def build_go(build):
 
 def all_pairs(build):
     go_dir = build_go(build)
+    callback = PeerPair(CALLBACK, build, "turbotunnel", "callback", 300)
+    legacy_callback = PeerPair(LEGACY, build, "turbotunnel-legacy", "callback", 300)
+    tuned, defaults = GoPair(TUNED, go_dir, True, 150), GoPair(DEFAULTS, go_dir, False, 0.1)
     pairs = (
         PeerPair(PLAIN, build, "plain", "blocking", 1000),
         IperfPair(IPERF, 1000),
@@ -152,8 +173,10 @@ def all_pairs(build):
         *(PeerPair(limited(n), build, "turbotunnel", "blocking", 300, "--max-packet", str(n))
           for n in PACKETS),
         PeerPair(LEGACY, build, "turbotunnel-legacy", "blocking", 300),
-        PeerPair(CALLBACK, build, "turbotunnel", "callback", 300),
-        GoPair(TUNED, go_dir, True, 150),
-        GoPair(DEFAULTS, go_dir, False, 0.1),
+        callback,
+        tuned,
+        defaults,
+        MixedPair(GO_CLIENTS, callback, defaults),
+        MixedPair(GO_SERVER, tuned, legacy_callback),
     )
     return {pair.name: pair for pair in pairs}

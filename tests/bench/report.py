@@ -113,9 +113,41 @@ def gap(results):
 
 
 def idle(results):
-    rows = [(name, run["sessions"], digits(run["bytes_per_session"] / 1000),
-             digits(run["cpu_share"] * 100)) for name, (run,) in results.items()]
-    return table(("", "sessions", "kB each, server", "server CPU, % of a core"), rows)
+    rows = []
+    for name, runs in results.items():
+        for run in runs:
+            without = None if name == PLAIN else run["bytes_without"] / 1000
+            rows.append((name, f"{run['sessions']:,}", digits(run["bytes_with"] / 1000), digits(without),
+                         digits(run["cpu_share"] * 100), digits(cpu_us_each(run))))
+    return table(("server", "sessions", "kB each", "kB each, disconnected", "CPU, % of a core",
+                  "us of CPU a session, each second"), rows)
+
+
+def cpu_us_each(run):
+    """The server's processor time for one idle session, in us each second."""
+    return run["cpu_share"] / run["sessions"] * 1e6
+
+
+def held(found):
+    rows = [(f"{run['sessions']:,}", f"{run['alive']:,}", digits(run["bytes_each"] / 1000),
+             digits(run["p50_us"]), digits(run["p99_us"])) for run in found]
+    return table(("sessions that came", "alive", "kB each", "a new one's first echo, p50 us", "p99 us"),
+                 rows)
+
+
+def visits(results):
+    rows = []
+    for name, (run,) in results.items():
+        grown = run["server_after_bytes"] - run["server_before_bytes"]
+        rows.append((name, digits(run["sessions_per_s"]),
+                     times(ratio(results, name, TUNED, "sessions_per_s")), digits(run["p50_us"] / 1000),
+                     digits(run["p99_us"] / 1000), digits(100 * run["server_s"] / run["seconds"]),
+                     digits(100 * run["client_s"] / run["seconds"]),
+                     digits(1e6 * run["server_s"] / run["sessions"]),
+                     digits(run["server_after_bytes"] / 1e6), digits(grown / run["sessions"] / 1000)))
+    return table(("server", "sessions/s", "x tuned Go", "first echo, p50 ms", "p99 ms",
+                  "server, % of a core", "client, % of a core", "server, us a session",
+                  "server, MB at the end", "grown by, kB a session"), rows)
 
 
 def uploaders(results):
