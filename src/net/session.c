@@ -342,7 +342,9 @@ const char *tt_session_id(const struct tt_session *s)
 const char *tt_session_error_text(struct tt_session *s)
 {
     const bool entered = tt_worker_enter(s->worker);
-    const char *text = s->why ? s->why->text : s->ended_told ? "session lost" : "";
+    const char *text = s->ended_told ? tt_strerror(tt_session_error(s)) : "";
+    if (s->why)
+        text = s->why->text;
     tt_worker_leave(s->worker, entered);
     return text;
 }

@@ -209,6 +209,40 @@ static void test_a_server_without_memory(void **state)
     print_message("%zu allocations, %zu of them indispensable\n", n - 1, failed);
 }
 
+/* Waits for the session's end, which there may be no memory to say much about. */
+static void assert_end_is_explained(struct tt_session *session)
+{
+    struct tt_stream *st;
+    assert_int_not_equal(tt_session_accept_stream(session, &st), TT_OK);
+    assert_string_not_equal(tt_session_error_text(session), "");
+}
+
+static void test_the_end_of_a_session_is_explained_without_memory(void **state)
+{
+    (void)state;
+    struct failing_alloc f = {.refused = true};
+    static struct server server;
+    struct tt_session *session;
+    size_t n;
+    for (n = 0; f.refused && n < MOST_ALLOCATIONS; n++) {
+        struct tt_options o = hasty(NULL);
+        failing_alloc_init(&f, n);
+        assert_int_equal(start_server(&server, &o), TT_OK);
+        o = hasty(&f.alloc);
+        if (tt_dial(tt_listener_address(server.listener), &o, &session, NULL) == TT_OK) {
+            const int err = talk(session);
+            stop_server(&server);
+            if (!err)
+                assert_end_is_explained(session);
+            (void)tt_session_close(session);
+        } else {
+            stop_server(&server);
+        }
+        assert_int_equal(f.live, 0);
+    }
+    assert_true(n < MOST_ALLOCATIONS);
+}
+
 /* In a callback, where nobody else can ask for memory in between. */
 struct conversion {
     struct failing_alloc *alloc;
@@ -267,6 +301,7 @@ int main(void)
         cmocka_unit_test(test_a_client_without_memory),
         cmocka_unit_test(test_a_server_without_memory),
         cmocka_unit_test(test_a_descriptor_without_memory),
+        cmocka_unit_test(test_the_end_of_a_session_is_explained_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
