@@ -14,12 +14,12 @@ struct tt_bench_job {
     uint64_t limit_ns; /* 0: none; otherwise the streams end after so long */
     unsigned streams;  /* of one session, or as many connections */
     unsigned round_trips;
-    unsigned idle;     /* sessions */
-    unsigned visits;   /* sessions one after the other, ... */
-    unsigned visitors; /* ... so many at once */
-    unsigned most;     /* a server by callbacks: sessions and connections; 0: the default */
+    unsigned idle;       /* sessions */
+    unsigned visits;     /* sessions one after the other, ... */
+    unsigned visitors;   /* ... so many at once */
+    unsigned most;       /* a server by callbacks: sessions and connections; 0: the default */
     uint32_t max_packet; /* bytes; 0: the library's default */
-    bool callbacks;    /* by the callback API, not the blocking one */
+    bool callbacks;      /* by the callback API, not the blocking one */
 };
 
 void tt_bench_measure_streams(const struct tt_bench_job *job);

@@ -43,7 +43,20 @@ static const char usage[] =
     "does\n"
     "not use back to the system, and says on standard error how many sessions it has (callback).\n";
 
-enum { KIND = 256, API, MAX_PACKET, MODE, BYTES, DURATION, STREAMS, PINGPONG, IDLE, VISITS, VISITORS, MOST };
+enum {
+    KIND = 256,
+    API,
+    MAX_PACKET,
+    MODE,
+    BYTES,
+    DURATION,
+    STREAMS,
+    PINGPONG,
+    IDLE,
+    VISITS,
+    VISITORS,
+    MOST
+};
 
 static const struct option options[] = {{"kind", required_argument, NULL, KIND},
                                         {"api", required_argument, NULL, API},
