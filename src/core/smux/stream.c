@@ -196,19 +196,29 @@ void tt_smux_stream_update_sending(struct tt_smux_stream *s)
     update_lingering(s, !sendable && s->unsent.bytes > 0);
 }
 
+/* it was opened for good. */
+static bool is_wide_open(const struct tt_smux_stream *s)
+{
+    return s->receive_window.window_bytes > s->m->config.max_stream_buffer;
+}
+
+/* A window that was opened for good promises more than there is: it counts as a first one. */
 static uint64_t may_come_bytes(const struct tt_smux_stream *s)
 {
     const struct tt_smux_receive_window *w = &s->receive_window;
-    const uint64_t end = tt_smux_stream_peer_has_ended(s) ? w->received_bytes : w->edge_bytes;
-    return s->m->version == 2 ? end - w->consumed_bytes : 0;
+    const uint64_t unread_bytes = w->received_bytes - w->consumed_bytes;
+    if (s->m->version != 2)
+        return 0;
+    if (tt_smux_stream_peer_has_ended(s))
+        return unread_bytes;
+    return is_wide_open(s) ? unread_bytes + TT_SMUX_INITIAL_WINDOW
+                           : w->edge_bytes - w->consumed_bytes;
 }
 
 void tt_smux_stream_count_promise(struct tt_smux_stream *s)
 {
-    const uint64_t bytes = may_come_bytes(s);
-    const uint32_t most = s->m->config.max_receive_buffer; /* R-29 promises the moon */
     s->m->promised_bytes -= s->promised_bytes;
-    s->promised_bytes = bytes < most ? (uint32_t)bytes : most;
+    s->promised_bytes = may_come_bytes(s);
     s->m->promised_bytes += s->promised_bytes;
 }
 
@@ -218,8 +228,8 @@ void tt_smux_stream_count_promise(struct tt_smux_stream *s)
 void tt_smux_stream_tune_window(struct tt_smux_stream *s)
 {
     const struct tt_smux_config *c = &s->m->config;
-    if (s->receive_window.window_bytes > c->max_stream_buffer)
-        return; /* it was opened for good */
+    if (is_wide_open(s))
+        return;
     const uint64_t others = s->m->promised_bytes - s->promised_bytes;
     const uint64_t to_promise = c->max_receive_buffer - c->max_receive_buffer / 4;
     const uint64_t left = others < to_promise ? to_promise - others : 0;

@@ -31,7 +31,7 @@ struct tt_smux_stream {
     bool broken;             /* S-28: nothing more is written */
     bool reset;              /* by the peer */
     uint32_t reset_code;     /* its code, or ours while DUE_RST */
-    uint32_t promised_bytes; /* counted in m->promised_bytes */
+    uint64_t promised_bytes; /* counted in m->promised_bytes */
     bool wants_writable;     /* a write met TT_E_FULL */
     int64_t turn_left;    /* bytes that it may still send before it goes to the end of m->sending */
     uint64_t last_offset; /* of m->sent_offset, behind the last SYN, data or FIN of this stream */
