@@ -59,9 +59,17 @@ def by_sessions(results, number_of):
             for name, runs in results["idle"].items()]
 
 
+def disconnected(results):
+    """Those whose server still has sessions when their clients have gone."""
+    return [Series(name + ", disconnected",
+                   [(run["sessions"], run["bytes_without"] / 1000) for run in runs], look(name),
+                   dashed=True)
+            for name, runs in results["idle"].items() if name != PLAIN]
+
+
 def idle_memory(results):
     return (Axis("sessions", log=True), Axis("kB each, server"),
-            by_sessions(results, lambda run: run["bytes_per_session"] / 1000))
+            by_sessions(results, lambda run: run["bytes_with"] / 1000) + disconnected(results))
 
 
 def idle_cpu(results):
