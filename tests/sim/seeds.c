@@ -212,7 +212,9 @@ static void pick_speaker(struct sim *sim, struct sim_speaker_plan *s)
 static void close_early(struct sim *sim, struct sim_speaker_plan *s,
                         const struct tt_endpoint_tuning *tuning, struct sim_speaker_plan *other)
 {
-    const uint32_t window = tuning->max_stream_buffer;
+    const uint32_t most = tuning->max_stream_buffer;
+    const uint32_t window =
+        most < TT_SMUX_INITIAL_WINDOW ? most : TT_SMUX_INITIAL_WINDOW; /* */
     s->ending = sim_chance(sim, 50) ? SIM_CLOSE_WHEN_SENT : SIM_RESET_WHEN_SENT;
     if (sim->profile.smux_version == 2 && other->bytes > window)
         other->bytes = window;

@@ -14,9 +14,6 @@
 #define SHARED_BUFFERS 4u
 #define LEAST_SHARE    (64u << 10)
 
-/* A window, however many streams there are, and if the whole receive buffer is promised. */
-#define LEAST_WINDOW (64u << 10)
-
 enum ender { WE_END, PEER_ENDS };
 
 static uint32_t min_u32(uint32_t a, uint32_t b)
@@ -234,10 +231,11 @@ void tt_smux_stream_tune_window(struct tt_smux_stream *s)
     const uint64_t to_promise = c->max_receive_buffer - c->max_receive_buffer / 4;
     const uint64_t left = others < to_promise ? to_promise - others : 0;
     tt_smux_receive_window_tune(
-        &s->receive_window, (struct tt_smux_window_bounds){
-                                .least_bytes = min_u32(c->max_stream_buffer, LEAST_WINDOW),
-                                .most_bytes = min_u32(c->max_stream_buffer, (uint32_t)(left / 2)),
-                            });
+        &s->receive_window,
+        (struct tt_smux_window_bounds){
+            .least_bytes = min_u32(c->max_stream_buffer, TT_SMUX_INITIAL_WINDOW),
+            .most_bytes = min_u32(c->max_stream_buffer, (uint32_t)(left / 2)),
+        });
 }
 
 /* A UPD is due each time that half of the window was read, of a large one a quarter: what the peer
