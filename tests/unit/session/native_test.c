@@ -657,6 +657,120 @@ static void test_a_session_is_over_though_there_is_no_memory_for_its_id(void **s
     }
 }
 
+/* A session of the client with that number, that both ends are done with at once. */
+static void live_and_die(struct session_world *w, struct tt_carrier *c, uint32_t number)
+{
+    struct tt_server_session *session;
+    tt_put_le32(w->id.bytes, number);
+    server_attaches(w, c);
+    server_hears(w, c, hello(0, 65535, 0));
+    const struct tt_kcp_header h = {.conv = WORLD_CONV, .cmd = TT_KCP_PUSH, .wnd = 128, .len = 1};
+    give_server(w, c, make_packet(w, h, tt_span_of("\2", 1)));
+    assert_int_equal(tt_queue_packet_conn_accept(&w->server, &session), TT_OK);
+    server_hears(w, c, close_done);
+    tt_queue_packet_conn_close(&w->server, w->now_us, session);
+    assert_int_equal(w->server.sessions, 0);
+}
+
+/* What the server says to a new carrier with that client's ID. */
+static const char *answer_to(struct session_world *w, uint32_t number)
+{
+    struct tt_carrier c;
+    tt_put_le32(w->id.bytes, number);
+    server_attaches(w, &c);
+    server_hears(w, &c, hello(1, 65535, 0));
+    const char *words = words_down(w, &c, NULL);
+    tt_queue_packet_conn_detach(&w->server, w->now_us, &c);
+    return words;
+}
+
+#define GREETED "hello 1 max 65535 flags 17"
+#define UNKNOWN "hello 1 max 65535 flags 25"
+
+static void test_of_too_many_ids_the_oldest_is_forgotten(void **state)
+{
+    (void)state;
+    struct session_world w;
+    struct tt_carrier c[4];
+    const struct session_setup setup = native_setup();
+    session_world_open(&w, &setup);
+    w.server.config.max_remembered = 3;
+    for (uint32_t i = 0; i < 4; i++)
+        live_and_die(&w, &c[i], i);
+    assert_int_equal(tt_remote_map_count(&w.server.remembered), 3);
+    assert_int_equal(w.server.stats.not_remembered, 1);
+    assert_string_equal(answer_to(&w, 0), GREETED);
+    for (uint32_t i = 1; i < 4; i++)
+        assert_string_equal(answer_to(&w, i), UNKNOWN);
+    session_world_close(&w);
+}
+
+static void test_an_id_takes_less_than_a_hundred_bytes(void **state)
+{
+    (void)state;
+    enum { IDS = 1000 };
+    struct session_world w;
+    struct tt_carrier c;
+    const struct session_setup setup = native_setup();
+    session_world_open(&w, &setup);
+    w.server.config.max_remembered = IDS;
+    live_and_die(&w, &c, 0);
+    live_and_die(&w, &c, 1); /* the slabs that the pool keeps are there now */
+    const size_t bytes = w.memory.live_bytes;
+    for (uint32_t i = 2; i < IDS; i++)
+        live_and_die(&w, &c, i);
+    assert_int_equal(tt_remote_map_count(&w.server.remembered), IDS);
+    assert_in_range(w.memory.live_bytes - bytes, 1, 100 * IDS);
+    w.now_us += 60 * TT_SECOND;
+    tt_queue_packet_conn_handle_timeout(&w.server, w.now_us);
+    assert_in_range(w.memory.live_bytes, 0, bytes); /* the table, too */
+    session_world_close(&w);
+}
+
+static void test_a_client_may_begin_anew_when_its_id_is_forgotten(void **state)
+{
+    (void)state;
+    struct session_world w;
+    struct tt_carrier c, again;
+    const struct session_setup setup = native_setup();
+    const struct tt_kcp_header h = {.conv = WORLD_CONV, .cmd = TT_KCP_PUSH, .wnd = 128, .len = 1};
+    session_world_open(&w, &setup);
+    live_and_die(&w, &c, 0);
+    for (unsigned begun = 1; begun <= 2; begun++) {
+        assert_int_equal(tt_queue_packet_conn_deadline(&w.server), 1060 * TT_SECOND);
+        w.now_us = 1060 * TT_SECOND - (begun == 1);
+        tt_queue_packet_conn_handle_timeout(&w.server, w.now_us);
+        server_attaches(&w, &again);
+        give_server(&w, &again, make_packet(&w, h, tt_span_of("\2", 1)));
+        assert_int_equal(w.server.stats.sessions_begun, begun);
+        assert_int_equal(w.server.stats.strays, 1);
+    }
+    session_world_close(&w);
+}
+
+static void test_every_refused_allocation_leaves_a_session_that_is_over(void **state)
+{
+    (void)state;
+    bool refused = true;
+    for (size_t n = 0; refused; n++) {
+        struct session_pair s;
+        open_native_pair(&s);
+        close_at_server(&s.world);
+        s.world.memory.calls = 0;
+        s.world.memory.fail_at = n;
+        server_hears(&s.world, &s.server, close_done);
+        flush_dirty(&s.world);
+        refused = s.world.memory.refused;
+        s.world.memory.fail_at = FAIL_NEVER;
+        assert_int_equal(s.world.server.sessions, 0);
+        assert_int_equal(tt_remote_map_count(&s.world.server.remembered) +
+                             s.world.server.stats.not_remembered,
+                         1);
+        assert_null(s.server.endpoint);
+        session_world_close(&s.world);
+    }
+}
+
 static void test_both_ends_may_close(void **state)
 {
     (void)state;
@@ -1209,6 +1323,10 @@ int main(void)
         cmocka_unit_test(test_a_server_keeps_but_the_id_of_a_session_that_is_over),
         cmocka_unit_test(test_both_ends_may_close),
         cmocka_unit_test(test_an_id_too_many_is_not_remembered),
+        cmocka_unit_test(test_of_too_many_ids_the_oldest_is_forgotten),
+        cmocka_unit_test(test_an_id_takes_less_than_a_hundred_bytes),
+        cmocka_unit_test(test_a_client_may_begin_anew_when_its_id_is_forgotten),
+        cmocka_unit_test(test_every_refused_allocation_leaves_a_session_that_is_over),
         cmocka_unit_test(test_a_session_is_over_though_there_is_no_memory_for_its_id),
         cmocka_unit_test(test_an_abort_waits_for_nothing),
         cmocka_unit_test(test_what_the_peer_threw_away_is_sent_again_and_counted),
