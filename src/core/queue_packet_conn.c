@@ -20,6 +20,7 @@ int tt_queue_packet_conn_init(struct tt_queue_packet_conn *q,
     tt_list_init(&q->dirty);
     tt_list_init(&q->waiting);
     tt_list_init(&q->closed);
+    tt_list_init(&q->idle);
     return config->max_sessions > 0 && config->accept_backlog > 0 ? TT_OK : TT_E_INVAL;
 }
 
@@ -37,6 +38,7 @@ static struct tt_server_session *of_endpoint(struct tt_endpoint *e)
 
 static void mark_dirty(struct tt_queue_packet_conn *q, struct tt_server_session *s)
 {
+    tt_list_remove(&s->idle_node); /* until it is flushed: it may have a carrier again */
     if (!tt_list_linked(&s->dirty_node))
         tt_list_push_back(&q->dirty, &s->dirty_node);
 }
@@ -53,6 +55,7 @@ static void free_session(struct tt_queue_packet_conn *q, struct tt_server_sessio
     tt_heap_remove(&q->timers, &s->timer);
     tt_list_remove(&s->dirty_node);
     tt_list_remove(&s->state_node);
+    tt_list_remove(&s->idle_node);
     if (s->state == TT_SERVER_SESSION_WAITING)
         q->waiting_count--;
     tt_endpoint_dispose(&s->endpoint);
@@ -85,35 +88,6 @@ static int set_up(struct tt_queue_packet_conn *q, struct tt_server_session *s,
     if (!err)
         err = init_endpoint(q, s, id, conv, now_us);
     return err;
-}
-
-static struct tt_server_session *begin(struct tt_queue_packet_conn *q, uint64_t now_us,
-                                       const struct tt_session_id *id, uint32_t conv)
-{
-    if (q->waiting_count >= q->config.accept_backlog) {
-        q->stats.backlog_full++;
-        return NULL;
-    }
-    if (q->sessions >= q->config.max_sessions) {
-        q->stats.sessions_full++;
-        return NULL;
-    }
-    struct tt_server_session *s = q->config.alloc->get(q->config.alloc->ctx, sizeof *s);
-    if (!s) {
-        q->stats.no_memory++;
-        return NULL;
-    }
-    *s = (struct tt_server_session){.state = TT_SERVER_SESSION_WAITING};
-    q->sessions++;
-    q->waiting_count++;
-    if (set_up(q, s, id, conv, now_us)) {
-        q->stats.no_memory++;
-        free_session(q, s);
-        return NULL;
-    }
-    tt_list_push_back(&q->waiting, &s->state_node);
-    q->stats.sessions_begun++;
-    return s;
 }
 
 /* --- sessions that are over --- */
@@ -158,6 +132,49 @@ static void finish(struct tt_queue_packet_conn *q, struct tt_server_session *s)
         return;
     stop_remembering(q, tt_remote_map_oldest(&q->remembered));
     q->stats.not_remembered++;
+}
+
+/* A closed session of a legacy client stays for the case that our last acks were lost, and one
+ * whose client was not heard again stays to tell it of the end. When the choice is between that and
+ * a new client, the new one is served: the ID is remembered, so no ghost comes of the old one.
+ */
+static bool make_room(struct tt_queue_packet_conn *q)
+{
+    struct tt_list_node *node = tt_list_first(&q->idle);
+    if (!node)
+        return false;
+    q->stats.closed_early++;
+    finish(q, TT_CONTAINER_OF(node, struct tt_server_session, idle_node));
+    return true;
+}
+
+static struct tt_server_session *begin(struct tt_queue_packet_conn *q, uint64_t now_us,
+                                       const struct tt_session_id *id, uint32_t conv)
+{
+    if (q->waiting_count >= q->config.accept_backlog) {
+        q->stats.backlog_full++;
+        return NULL;
+    }
+    if (q->sessions >= q->config.max_sessions && !make_room(q)) {
+        q->stats.sessions_full++;
+        return NULL;
+    }
+    struct tt_server_session *s = q->config.alloc->get(q->config.alloc->ctx, sizeof *s);
+    if (!s) {
+        q->stats.no_memory++;
+        return NULL;
+    }
+    *s = (struct tt_server_session){.state = TT_SERVER_SESSION_WAITING};
+    q->sessions++;
+    q->waiting_count++;
+    if (set_up(q, s, id, conv, now_us)) {
+        q->stats.no_memory++;
+        free_session(q, s);
+        return NULL;
+    }
+    tt_list_push_back(&q->waiting, &s->state_node);
+    q->stats.sessions_begun++;
+    return s;
 }
 
 void tt_queue_packet_conn_dispose(struct tt_queue_packet_conn *q)
@@ -447,6 +464,12 @@ void tt_queue_packet_conn_close(struct tt_queue_packet_conn *q, uint64_t now_us,
         mark_dirty(q, s);
 }
 
+static bool is_idle(const struct tt_server_session *s)
+{
+    return s->state == TT_SERVER_SESSION_CLOSED && tt_list_empty(&s->endpoint.carriers) &&
+           tt_endpoint_settled(&s->endpoint);
+}
+
 /* --- time --- */
 
 struct tt_server_session *tt_queue_packet_conn_next_dirty(struct tt_queue_packet_conn *q)
@@ -466,6 +489,8 @@ void tt_queue_packet_conn_flushed(struct tt_queue_packet_conn *q, struct tt_serv
         finish(q, s);
         return;
     }
+    if (is_idle(s) && !tt_list_linked(&s->idle_node))
+        tt_list_push_back(&q->idle, &s->idle_node);
     const uint64_t deadline_us = tt_endpoint_deadline(&s->endpoint);
     if (deadline_us != s->timer.key)
         tt_heap_update(&q->timers, &s->timer, deadline_us);

@@ -24,7 +24,8 @@
 struct tt_queue_packet_conn_config {
     struct tt_endpoint_tuning tuning; /* of every session; session_timeout_us is how long one lives
                                          without a packet from its client */
-    uint32_t max_sessions;            /* at once, those waiting and those closed included */
+    uint32_t max_sessions;            /* at once, those waiting and those closed included; at this
+                                         limit the closed that wait for nothing make room */
     uint32_t max_remembered;          /* IDs of sessions that are over; the oldest is forgotten */
     uint32_t accept_backlog;          /* sessions waiting to be accepted (K-40) */
     uint64_t
@@ -51,6 +52,7 @@ struct tt_server_session {
     struct tt_heap_node timer;      /* the endpoint's deadline */
     struct tt_list_node dirty_node; /* something may have to be sent or reported */
     struct tt_list_node state_node; /* in the accept or the closed list */
+    struct tt_list_node idle_node;  /* closed, nothing left to deliver, and no carrier */
     uint64_t closed_at_us;
     enum tt_server_session_state state;
     void *user; /* the driver's; NULL at first */
@@ -65,6 +67,7 @@ struct tt_queue_packet_conn_stats {
     uint64_t no_memory;       /* sessions not begun */
     uint64_t control_unbound; /* control packets on carriers without a session */
     uint64_t unknown;         /* carriers that were told that their session is not here */
+    uint64_t closed_early;    /* closed sessions that made room for new ones */
     uint64_t not_remembered;  /* IDs of sessions that are over, for max_remembered or no memory */
 };
 
@@ -76,6 +79,7 @@ struct tt_queue_packet_conn {
     struct tt_list dirty;
     struct tt_list waiting; /* to be accepted, oldest first */
     struct tt_list closed;  /* oldest first */
+    struct tt_list idle;    /* of those, the ones that can make room; oldest first */
     uint32_t sessions;      /* all objects */
     uint32_t waiting_count;
     uint64_t attached; /* carriers so far */

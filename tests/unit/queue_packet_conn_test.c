@@ -505,6 +505,122 @@ static void test_no_new_session_comes_of_a_closed_one_in_the_middle(void **state
     session_world_close(&s.world);
 }
 
+/* --- closed sessions at the limit of sessions --- */
+
+/* A world with room for two sessions: one closed, and one more that is accepted. */
+struct full {
+    struct session first;
+    struct tt_carrier second, third;
+};
+
+static void fill(struct full *f)
+{
+    open_session(&f->first);
+    struct session_world *w = &f->first.world;
+    w->server.config.max_sessions = 2;
+    tt_queue_packet_conn_close(&w->server, w->now_us, f->first.accepted);
+    w->id.bytes[0] = 2;
+    server_attaches(w, &f->second);
+    first_packet(w, &f->second, WORLD_CONV, 0);
+    accept_session(w);
+    carry_down(w, &f->first.server, &f->first.client);
+    flush_dirty(w);
+    assert_int_equal(w->server.sessions, 2);
+}
+
+static void third_client(struct full *f)
+{
+    struct session_world *w = &f->first.world;
+    w->id.bytes[0] = 3;
+    server_attaches(w, &f->third);
+    first_packet(w, &f->third, WORLD_CONV, 0);
+}
+
+static void assert_room(const struct full *f, bool room)
+{
+    const struct tt_queue_packet_conn *q = &f->first.world.server;
+    assert_int_equal(q->stats.sessions_begun, room ? 3 : 2);
+    assert_int_equal(q->stats.sessions_full, room ? 0 : 1);
+    assert_int_equal(q->stats.closed_early, room ? 1 : 0);
+    assert_int_equal(q->sessions, 2);
+}
+
+static void test_a_closed_session_without_carriers_makes_room(void **state)
+{
+    (void)state;
+    struct full f;
+    struct session_world *w = &f.first.world;
+    struct tt_carrier again;
+    fill(&f);
+    tt_queue_packet_conn_detach(&w->server, w->now_us, &f.first.server);
+    flush_dirty(w);
+    third_client(&f);
+    assert_room(&f, true);
+
+    /* No ghost comes of the one that went. */
+    w->id.bytes[0] = 's';
+    server_attaches(w, &again);
+    first_packet(w, &again, WORLD_CONV, 0);
+    assert_int_equal(w->server.stats.strays, 1);
+    assert_room(&f, true);
+    session_world_close(w);
+}
+
+static void test_a_closed_session_with_a_carrier_makes_no_room(void **state)
+{
+    (void)state;
+    struct full f;
+    fill(&f);
+    third_client(&f);
+    assert_room(&f, false);
+    session_world_close(&f.first.world);
+}
+
+static void test_a_closed_session_whose_client_has_come_again_makes_no_room(void **state)
+{
+    (void)state;
+    struct full f;
+    struct session_world *w = &f.first.world;
+    struct tt_carrier again;
+    fill(&f);
+    tt_queue_packet_conn_detach(&w->server, w->now_us, &f.first.server);
+    flush_dirty(w);
+    w->id.bytes[0] = 's';
+    server_attaches(w, &again);
+    third_client(&f); /* before anything was flushed */
+    assert_room(&f, false);
+    session_world_close(w);
+}
+
+static void test_a_session_that_is_not_closed_makes_no_room(void **state)
+{
+    (void)state;
+    struct full f;
+    struct session_world *w = &f.first.world;
+    fill(&f);
+    tt_queue_packet_conn_detach(&w->server, w->now_us, &f.second); /* an accepted one's */
+    flush_dirty(w);
+    third_client(&f);
+    assert_room(&f, false);
+    session_world_close(w);
+}
+
+static void test_a_closed_session_with_data_to_deliver_makes_no_room(void **state)
+{
+    (void)state;
+    struct full f;
+    struct session_world *w = &f.first.world;
+    fill(&f);
+    struct tt_smux_stream *stream;
+    assert_int_equal(tt_smux_accept(&f.first.accepted->endpoint.smux, &stream), TT_OK);
+    write_bytes(stream, 1000);
+    tt_queue_packet_conn_detach(&w->server, w->now_us, &f.first.server);
+    flush_dirty(w);
+    third_client(&f);
+    assert_room(&f, false);
+    session_world_close(w);
+}
+
 static void test_what_has_something_to_say_is_listed_once_a_turn(void **state)
 {
     (void)state;
@@ -628,6 +744,11 @@ int main(void)
         cmocka_unit_test(test_an_idle_session_holds_little_and_its_stream_resumes),
         cmocka_unit_test(test_a_closed_session_still_acknowledges_for_a_while),
         cmocka_unit_test(test_no_new_session_comes_of_a_closed_one_in_the_middle),
+        cmocka_unit_test(test_a_closed_session_without_carriers_makes_room),
+        cmocka_unit_test(test_a_closed_session_with_a_carrier_makes_no_room),
+        cmocka_unit_test(test_a_closed_session_whose_client_has_come_again_makes_no_room),
+        cmocka_unit_test(test_a_session_that_is_not_closed_makes_no_room),
+        cmocka_unit_test(test_a_closed_session_with_data_to_deliver_makes_no_room),
         cmocka_unit_test(test_what_has_something_to_say_is_listed_once_a_turn),
         cmocka_unit_test(test_a_packet_and_the_application_each_put_a_session_on_the_list),
         cmocka_unit_test(test_a_closed_session_is_no_business_of_its_application_any_more),
