@@ -39,7 +39,7 @@ class Plan:
     visitors: int = 64          # ... so many at once
     uploaders: tuple = (1, 10, 40)
     all: bool = True            # also what takes its time: Go at its defaults, many Go clients, valgrind
-    limit_s: float = 420.0      # after which each measure has fewest_rounds
+    limit_s: float = 350.0      # after which each measure has fewest_rounds
     fewest_rounds: int = 2
 
 
