@@ -30,6 +30,12 @@ static inline void tt_span_skip(struct tt_span *s, size_t n)
     s->len -= n;
 }
 
+/* Of two lengths the smaller. */
+static inline uint32_t tt_min_u32(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
 /* Fixed-width fields at p; the caller has checked that they are there. Copied as a whole and turned
  * round where the machine wants it: put together byte by byte, compilers make 60 instructions of a
  * header that is 8.

@@ -16,11 +16,6 @@
 
 enum ender { WE_END, PEER_ENDS };
 
-static uint32_t min_u32(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
-
 static uint32_t max_u32(uint32_t a, uint32_t b)
 {
     return a > b ? a : b;
@@ -55,7 +50,7 @@ int tt_smux_stream_new(struct tt_smux *m, uint32_t sid, struct tt_smux_stream **
     *s = (struct tt_smux_stream){.m = m, .sid = sid};
     tt_smux_send_window_init(&s->send_window);
     tt_smux_receive_window_init(&s->receive_window,
-                                min_u32(m->config.max_stream_buffer, TT_SMUX_INITIAL_WINDOW));
+                                tt_min_u32(m->config.max_stream_buffer, TT_SMUX_INITIAL_WINDOW));
     int err = tt_map_insert(&m->streams, sid, s);
     if (err) {
         m->config.alloc->put(m->config.alloc->ctx, s);
@@ -178,7 +173,7 @@ uint32_t tt_smux_stream_most_unsent(const struct tt_smux_stream *s)
     if (m->sending_streams <= SHARED_BUFFERS)
         return most;
     const uint32_t share = (uint32_t)(SHARED_BUFFERS * (uint64_t)most / m->sending_streams);
-    const uint32_t least = most < LEAST_SHARE ? most : LEAST_SHARE;
+    const uint32_t least = tt_min_u32(most, LEAST_SHARE);
     return share > least ? share : least;
 }
 
@@ -233,8 +228,8 @@ void tt_smux_stream_tune_window(struct tt_smux_stream *s)
     tt_smux_receive_window_tune(
         &s->receive_window,
         (struct tt_smux_window_bounds){
-            .least_bytes = min_u32(c->max_stream_buffer, TT_SMUX_INITIAL_WINDOW),
-            .most_bytes = min_u32(c->max_stream_buffer, (uint32_t)(left / 2)),
+            .least_bytes = tt_min_u32(c->max_stream_buffer, TT_SMUX_INITIAL_WINDOW),
+            .most_bytes = tt_min_u32(c->max_stream_buffer, (uint32_t)(left / 2)),
         });
 }
 
@@ -243,7 +238,8 @@ void tt_smux_stream_tune_window(struct tt_smux_stream *s)
  */
 static uint32_t buffer_to_read(const struct tt_smux_stream *s)
 {
-    const uint32_t window = min_u32(s->receive_window.window_bytes, s->m->config.max_stream_buffer);
+    const uint32_t window =
+        tt_min_u32(s->receive_window.window_bytes, s->m->config.max_stream_buffer);
     return window <= TT_SMUX_INITIAL_WINDOW ? window : max_u32(window / 2, TT_SMUX_INITIAL_WINDOW);
 }
 

@@ -61,18 +61,13 @@ struct tt_slab *tt_smux_shared_slab(struct tt_smux *m, uint32_t len)
     return fresh;
 }
 
-static uint32_t min_u32(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
-
 /* How many bytes the last frame can grow by where it lies. */
 static uint32_t growth(const struct tt_smux *m, const struct tt_smux_unsent_frame *last)
 {
     if (!last || last->ptr + last->len != last->slab->data + last->slab->used)
         return 0;
     const uint32_t left = last->len < m->config.max_frame ? m->config.max_frame - last->len : 0;
-    return min_u32(left, tt_slab_room(last->slab));
+    return tt_min_u32(left, tt_slab_room(last->slab));
 }
 
 /* A slab with room for a header and at least `least` bytes. One reference goes to the caller. */
@@ -100,17 +95,17 @@ int tt_smux_unsent_reserve(struct tt_smux *m, struct tt_smux_unsent *u, enum tt_
         return err;
     const struct tt_smux_unsent_frame *last = last_frame(u);
     const uint32_t more = growth(m, last);
-    least = min_u32(min_u32(least, most), m->config.max_frame);
+    least = tt_min_u32(tt_min_u32(least, most), m->config.max_frame);
     struct tt_smux_room room = {.grows = more >= least};
     if (room.grows) {
         room.slab = tt_slab_ref(last->slab);
-        room.len = min_u32(more, most);
+        room.len = tt_min_u32(more, most);
     } else {
         room.slab = slab_for_frame(m, last, class, least);
         if (!room.slab)
             return TT_E_NOMEM;
         room.slab->used += TT_SMUX_HEADER;
-        room.len = min_u32(min_u32(tt_slab_room(room.slab), m->config.max_frame), most);
+        room.len = tt_min_u32(tt_min_u32(tt_slab_room(room.slab), m->config.max_frame), most);
     }
     room.ptr = room.slab->data + room.slab->used;
     room.slab->used += room.len;
