@@ -46,12 +46,14 @@ static inline uint32_t tt_min_u32(uint32_t a, uint32_t b)
 #define TT_LE64(v) __builtin_bswap64(v)
 #define TT_BE16(v) (v)
 #define TT_BE32(v) (v)
+#define TT_BE64(v) (v)
 #else
 #define TT_LE16(v) (v)
 #define TT_LE32(v) (v)
 #define TT_LE64(v) (v)
 #define TT_BE16(v) __builtin_bswap16(v)
 #define TT_BE32(v) __builtin_bswap32(v)
+#define TT_BE64(v) __builtin_bswap64(v)
 #endif
 
 static inline uint16_t tt_get_be16(const uint8_t *p)
@@ -66,6 +68,13 @@ static inline uint32_t tt_get_be32(const uint8_t *p)
     uint32_t v;
     memcpy(&v, p, sizeof v);
     return TT_BE32(v);
+}
+
+static inline uint64_t tt_get_be64(const uint8_t *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    return TT_BE64(v);
 }
 
 static inline uint16_t tt_get_le16(const uint8_t *p)
@@ -101,6 +110,12 @@ static inline void tt_put_be32(uint8_t *p, uint32_t v)
     memcpy(p, &v, sizeof v);
 }
 
+static inline void tt_put_be64(uint8_t *p, uint64_t v)
+{
+    v = TT_BE64(v);
+    memcpy(p, &v, sizeof v);
+}
+
 static inline void tt_put_le16(uint8_t *p, uint16_t v)
 {
     v = TT_LE16(v);
@@ -110,6 +125,12 @@ static inline void tt_put_le16(uint8_t *p, uint16_t v)
 static inline void tt_put_le32(uint8_t *p, uint32_t v)
 {
     v = TT_LE32(v);
+    memcpy(p, &v, sizeof v);
+}
+
+static inline void tt_put_le64(uint8_t *p, uint64_t v)
+{
+    v = TT_LE64(v);
     memcpy(p, &v, sizeof v);
 }
 
