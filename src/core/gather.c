@@ -1,6 +1,9 @@
-#include <assert.h>
-
 #include "core/gather.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include <turbotunnel/error.h>
 
 static void drop_references(struct tt_gather *g)
 {
@@ -9,9 +12,29 @@ static void drop_references(struct tt_gather *g)
     g->kept = false;
 }
 
+/* All but one, if nobody else has kept bytes of it. */
+static void drop_built(struct tt_gather *g)
+{
+    while (g->built_count > 1)
+        tt_slab_unref(g->built[--g->built_count]);
+    if (g->built_count == 0)
+        return;
+    if (g->built[0]->refs > 1)
+        tt_slab_unref(g->built[--g->built_count]);
+    else
+        g->built[0]->used = 0;
+}
+
+void tt_gather_dispose(struct tt_gather *g)
+{
+    while (g->built_count > 0)
+        tt_slab_unref(g->built[--g->built_count]);
+}
+
 void tt_gather_reset(struct tt_gather *g)
 {
     drop_references(g);
+    drop_built(g);
     g->first = 0;
     g->count = 0;
     g->headers_used = 0;
@@ -45,6 +68,66 @@ void tt_gather_payload(struct tt_gather *g, const uint8_t *data, size_t len, str
     g->owners[g->count] = owner;
     g->spans[g->count++] = tt_span_of(data, len);
     g->bytes += len;
+}
+
+/* --- packets that are built here --- */
+
+static struct tt_slab *last_built(const struct tt_gather *g)
+{
+    return g->built_count > 0 ? g->built[g->built_count - 1] : NULL;
+}
+
+/* Returns as tt_gather_build. */
+static int add_slab(struct tt_gather *g, struct tt_slab_pool *slabs)
+{
+    if (g->built_count == TT_GATHER_SLABS)
+        return TT_E_FULL;
+    struct tt_slab *slab = tt_slab_get(slabs, TT_SLAB_LARGE);
+    if (!slab)
+        return g->bytes > 0 ? TT_E_FULL : TT_E_NOMEM;
+    g->built[g->built_count++] = slab;
+    return TT_OK;
+}
+
+int tt_gather_build(struct tt_gather *g, struct tt_slab_pool *slabs, uint32_t n, uint8_t **room)
+{
+    const struct tt_slab *slab = last_built(g);
+    if (!tt_gather_has_room(g, n <= TT_GATHER_SMALL ? n : 0))
+        return TT_E_FULL;
+    if (n <= TT_GATHER_SMALL) {
+        *room = g->headers + g->headers_used;
+        return TT_OK;
+    }
+    if (!slab || tt_slab_room(slab) < n) {
+        const int err = add_slab(g, slabs);
+        if (err)
+            return err;
+        slab = last_built(g);
+    }
+    if (tt_slab_room(slab) < n)
+        return TT_E_FULL;
+    *room = g->built[g->built_count - 1]->data + slab->used;
+    return TT_OK;
+}
+
+void tt_gather_built(struct tt_gather *g, const uint8_t *room, uint32_t n)
+{
+    struct tt_slab *slab = last_built(g);
+    if (room == g->headers + g->headers_used) {
+        (void)tt_gather_header(g, n);
+        return;
+    }
+    assert(slab && room == slab->data + slab->used);
+    slab->used += n;
+    tt_gather_payload(g, room, n, slab);
+}
+
+void tt_gather_copy(const struct tt_gather *g, uint8_t *out)
+{
+    for (uint32_t i = g->first; i < g->count; i++) {
+        memcpy(out, g->spans[i].ptr, g->spans[i].len);
+        out += g->spans[i].len;
+    }
 }
 
 struct tt_gather_mark tt_gather_mark(const struct tt_gather *g)

@@ -17,6 +17,8 @@
 
 #define TT_GATHER_SPANS        512u
 #define TT_GATHER_HEADER_BYTES 16384u
+#define TT_GATHER_SLABS        5u   /* of packets that were built here: 256 KiB and more */
+#define TT_GATHER_SMALL        512u /* such a packet is built among the headers */
 
 struct tt_gather {
     struct tt_span spans[TT_GATHER_SPANS];   /* laid out like struct iovec */
@@ -24,8 +26,10 @@ struct tt_gather {
     uint32_t first;                          /* spans before it are written */
     uint32_t count;
     uint32_t headers_used;
-    bool kept;    /* references are held for spans[first..count) */
-    size_t bytes; /* not written yet */
+    bool kept;                              /* references are held for spans[first..count) */
+    size_t bytes;                           /* not written yet */
+    struct tt_slab *built[TT_GATHER_SLABS]; /* owned: where tt_gather_build gave room */
+    uint32_t built_count;
     uint8_t headers[TT_GATHER_HEADER_BYTES];
 };
 
@@ -44,6 +48,21 @@ uint8_t *tt_gather_header(struct tt_gather *g, uint32_t n);
 
 /* Adds payload that lies in owner. */
 void tt_gather_payload(struct tt_gather *g, const uint8_t *data, size_t len, struct tt_slab *owner);
+
+/* Room for a packet of up to n bytes that is built here, not gathered: sealed packets are. It
+ * becomes part of the gather by tt_gather_built, with the bytes that it came to be; nothing else is
+ * added in between. The slabs are the gather's until it is reset; one is kept for the next time.
+ *
+ * Returns 0, TT_E_FULL (write first) or TT_E_NOMEM (the pool has none, and the gather is empty).
+ */
+int tt_gather_build(struct tt_gather *g, struct tt_slab_pool *slabs, uint32_t n, uint8_t **room);
+void tt_gather_built(struct tt_gather *g, const uint8_t *room, uint32_t n);
+
+/* Copies all that is not written yet to out. */
+void tt_gather_copy(const struct tt_gather *g, uint8_t *out);
+
+/* Gives back the slab that is kept for the next time; the gather was reset. */
+void tt_gather_dispose(struct tt_gather *g);
 
 /* To take back what was added since: a packet that turned out empty. */
 struct tt_gather_mark {
