@@ -118,10 +118,10 @@ static bool read_one(struct tt_parameters *p, struct tt_reader *r, unsigned *see
 int tt_parameters_read(struct tt_parameters *p, struct tt_span payload)
 {
     struct tt_parameters q = {.server = p->server};
-    struct tt_reader r = tt_reader_over(payload);
     unsigned seen = 0;
-    if (payload.len > TT_PARAMETERS_MAX)
+    if (payload.len == 0 || payload.len > TT_PARAMETERS_MAX)
         return TT_E_PROTO;
+    struct tt_reader r = tt_reader_over(payload);
     while (tt_reader_left(&r) > 0)
         if (!read_one(&q, &r, &seen))
             return TT_E_PROTO;

@@ -102,6 +102,7 @@ static void test_more_than_256_bytes_are_refused(void **state)
     (void)state;
     uint8_t bytes[TT_PARAMETERS_MAX + 2] = TIME;
     struct tt_parameters p = {.server = false};
+    assert_int_equal(tt_parameters_read(&p, tt_span_of(NULL, 0)), TT_E_PROTO);
     assert_int_equal(read_copy(&p, bytes, TT_PARAMETERS_MAX), TT_OK);
     assert_int_equal(read_copy(&p, bytes, TT_PARAMETERS_MAX + 2), TT_E_PROTO);
 }
