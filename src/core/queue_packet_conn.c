@@ -5,9 +5,12 @@
 
 #include "core/base/clock.h"
 #include "core/queue_packet_conn.h"
+#include "core/session/carriers.h"
 #include "core/session/native.h"
 
-#define FIRST_SN_LIMIT 32u /* */
+#define FIRST_SN_LIMIT 32u              /* */
+#define QUIET_US       (30 * TT_SECOND) /* M-17 */
+#define LOOKED_AT      4u               /* M-17: sessions that may have to go for a new one */
 
 int tt_queue_packet_conn_init(struct tt_queue_packet_conn *q,
                               const struct tt_queue_packet_conn_config *config)
@@ -64,7 +67,8 @@ static void free_session(struct tt_queue_packet_conn *q, struct tt_server_sessio
 }
 
 static int init_endpoint(struct tt_queue_packet_conn *q, struct tt_server_session *s,
-                         const struct tt_session_id *id, uint32_t conv, uint64_t now_us)
+                         const struct tt_session_id *id, uint32_t conv, struct tt_seal *seal,
+                         uint64_t now_us)
 {
     struct tt_endpoint_config c = {
         .tuning = &q->config.tuning,
@@ -74,19 +78,23 @@ static int init_endpoint(struct tt_queue_packet_conn *q, struct tt_server_sessio
         .hash_key = q->config.hash_key,
         .slabs = q->config.slabs,
         .alloc = q->config.alloc,
+        .seal = seal,
     };
     return tt_endpoint_init(&s->endpoint, &c, now_us);
 }
 
 /* All that may fail. The timer's place in the heap is reserved, so that it never fails later. */
 static int set_up(struct tt_queue_packet_conn *q, struct tt_server_session *s,
-                  const struct tt_session_id *id, uint32_t conv, uint64_t now_us)
+                  const struct tt_session_id *id, uint32_t conv, struct tt_seal *seal,
+                  uint64_t now_us)
 {
     int err = tt_heap_insert(&q->timers, &s->timer, TT_NEVER);
     if (!err)
         err = tt_remote_map_insert(&q->remotes, &s->remote, id, now_us);
     if (!err)
-        err = init_endpoint(q, s, id, conv, now_us);
+        err = init_endpoint(q, s, id, conv, seal, now_us);
+    else
+        tt_seal_free(seal, q->config.alloc);
     return err;
 }
 
@@ -126,12 +134,57 @@ static void finish(struct tt_queue_packet_conn *q, struct tt_server_session *s)
         c->due = (struct tt_carrier_due){.hello = false};
     }
     free_session(q, s);
+    if (q->config.gate) /* a sealed session's ID alone is of no use to anybody */
+        return;
     if (remember(q, &id, closed_at_us))
         q->stats.not_remembered++;
     if (tt_remote_map_count(&q->remembered) <= q->config.max_remembered)
         return;
     stop_remembering(q, tt_remote_map_oldest(&q->remembered));
     q->stats.not_remembered++;
+}
+
+/* The session is over for its client. The application learns of it, and closes it. */
+static void end(struct tt_queue_packet_conn *q, struct tt_server_session *s, int why)
+{
+    leave_map(q, s);
+    if (s->state != TT_SERVER_SESSION_ACCEPTED) {
+        free_session(q, s);
+        return;
+    }
+    s->endpoint.error = why;
+    mark_dirty(q, s);
+}
+
+/* Its client has been silent for the session's time limit. */
+static void expire(struct tt_queue_packet_conn *q, struct tt_server_session *s)
+{
+    q->stats.sessions_expired++;
+    end(q, s, TT_E_TIMEOUT);
+}
+
+/* M-17: while more than half of the sessions exist that may, one that is without a carrier for
+ * longer than it had ever lived goes. The quietest stand first.
+ */
+static bool is_overdue(const struct tt_server_session *s, uint64_t now_us)
+{
+    const uint64_t heard_us = s->endpoint.heard_us;
+    const uint64_t lived_us = heard_us > s->begun_us ? heard_us - s->begun_us : 0;
+    const uint64_t most_us = lived_us > QUIET_US ? lived_us : QUIET_US;
+    return tt_list_empty(&s->endpoint.carriers) && now_us > tt_deadline_after(heard_us, most_us);
+}
+
+static void thin_out(struct tt_queue_packet_conn *q, uint64_t now_us)
+{
+    struct tt_list_node *node = tt_list_first(&q->remotes.by_use);
+    for (unsigned i = 0; i < LOOKED_AT && node && q->sessions > q->config.max_sessions / 2; i++) {
+        struct tt_server_session *s = of_remote(TT_CONTAINER_OF(node, struct tt_remote, node));
+        node = tt_list_next(&q->remotes.by_use, node);
+        if (!is_overdue(s, now_us))
+            continue;
+        q->stats.expired_crowded++;
+        expire(q, s);
+    }
 }
 
 /* A closed session of a legacy client stays for the case that our last acks were lost, and one
@@ -148,26 +201,38 @@ static bool make_room(struct tt_queue_packet_conn *q)
     return true;
 }
 
-static struct tt_server_session *begin(struct tt_queue_packet_conn *q, uint64_t now_us,
-                                       const struct tt_session_id *id, uint32_t conv)
+/* Whether one more may begin; what stands in its way is counted. */
+static bool may_begin(struct tt_queue_packet_conn *q)
 {
     if (q->waiting_count >= q->config.accept_backlog) {
         q->stats.backlog_full++;
-        return NULL;
+        return false;
     }
     if (q->sessions >= q->config.max_sessions && !make_room(q)) {
         q->stats.sessions_full++;
-        return NULL;
+        return false;
     }
-    struct tt_server_session *s = q->config.alloc->get(q->config.alloc->ctx, sizeof *s);
+    return true;
+}
+
+/* seal: taken over; NULL: a plain session. */
+static struct tt_server_session *begin(struct tt_queue_packet_conn *q, uint64_t now_us,
+                                       const struct tt_session_id *id, uint32_t conv,
+                                       struct tt_seal *seal)
+{
+    struct tt_server_session *s = NULL;
+    if (may_begin(q)) {
+        s = q->config.alloc->get(q->config.alloc->ctx, sizeof *s);
+        q->stats.no_memory += !s;
+    }
     if (!s) {
-        q->stats.no_memory++;
+        tt_seal_free(seal, q->config.alloc);
         return NULL;
     }
-    *s = (struct tt_server_session){.state = TT_SERVER_SESSION_WAITING};
+    *s = (struct tt_server_session){.state = TT_SERVER_SESSION_WAITING, .begun_us = now_us};
     q->sessions++;
     q->waiting_count++;
-    if (set_up(q, s, id, conv, now_us)) {
+    if (set_up(q, s, id, conv, seal, now_us)) {
         q->stats.no_memory++;
         free_session(q, s);
         return NULL;
@@ -223,7 +288,7 @@ static void bind(struct tt_queue_packet_conn *q, uint64_t now_us, struct tt_serv
     const struct tt_carrier_limits limits = c->limits;
     struct tt_carrier *newer = newer_than(s, c);
 
-    if (newer && !s->endpoint.native)
+    if (newer && !s->endpoint.native && !s->endpoint.seal)
         tt_endpoint_carrier_open_behind(&s->endpoint, now_us, c, &limits, newer);
     else
         tt_endpoint_carrier_open(&s->endpoint, now_us, c, &limits);
@@ -249,7 +314,7 @@ void tt_queue_packet_conn_attach(struct tt_queue_packet_conn *q, uint64_t now_us
     struct tt_server_session *s = find(q, id);
 
     *c = unbound(id, ++q->attached, limits, now_us);
-    if (s && !s->endpoint.native) /* else its HELLO does it */
+    if (s && !s->endpoint.native && !q->config.gate) /* else its HELLO does it */
         bind(q, now_us, s, c);
 }
 
@@ -260,6 +325,8 @@ void tt_queue_packet_conn_detach(struct tt_queue_packet_conn *q, uint64_t now_us
         mark_dirty(q, of_endpoint(c->endpoint));
         tt_endpoint_carrier_close(c->endpoint, now_us, c);
     }
+    if (q->config.gate)
+        tt_gate_leave(q->config.gate, c);
     c->role = TT_CARRIER_GONE;
 }
 
@@ -273,7 +340,7 @@ static bool is_probe(const struct tt_kcp_header *h)
 /* The one packet that may begin a session: a PUSH near the start of a conversation, whole. What a
  * client says first on a new carrier may stand before it.
  */
-static bool begins_session(struct tt_span packet, struct tt_kcp_header *h)
+static bool is_first_packet(struct tt_span packet, struct tt_kcp_header *h)
 {
     while (packet.len >= TT_KCP_HEADER) {
         *h = tt_kcp_header_read(packet.ptr);
@@ -332,18 +399,18 @@ static struct tt_server_session *route(struct tt_queue_packet_conn *q, uint64_t 
             bind(q, now_us, s, c);
         return s;
     }
-    const bool may_begin = begins_session(packet, &h);
-    if (s && (s->endpoint.native || !(may_begin && h.sn == 0))) {
+    const bool is_first = is_first_packet(packet, &h);
+    if (s && (s->endpoint.native || !(is_first && h.sn == 0))) {
         q->stats.wrong_conv++;
         return NULL;
     }
-    if (!may_begin) {
+    if (!is_first) {
         q->stats.strays++;
         return NULL;
     }
     if (s)
         replace(q, now_us, s);
-    s = begin(q, now_us, &c->id, h.conv);
+    s = begin(q, now_us, &c->id, h.conv, NULL);
     if (s)
         bind(q, now_us, s, c);
     return s;
@@ -387,11 +454,90 @@ static int greet(struct tt_queue_packet_conn *q, uint64_t now_us, struct tt_carr
     return TT_OK;
 }
 
+/* --- packets of sealed sessions --- */
+
+static void hear_init(struct tt_queue_packet_conn *q, uint64_t now_us, struct tt_carrier *c,
+                      struct tt_span packet)
+{
+    thin_out(q, now_us);
+    const struct tt_server_session *s = find(q, &c->id);
+    const bool full = q->waiting_count >= q->config.accept_backlog ||
+                      (q->sessions >= q->config.max_sessions && tt_list_empty(&q->idle));
+    tt_gate_hear_init(q->config.gate, now_us, c, packet, s ? s->endpoint.seal : NULL, full);
+}
+
+/* M-13: the first valid DATA of a half-open session makes it a session. */
+static struct tt_server_session *begin_sealed(struct tt_queue_packet_conn *q, uint64_t now_us,
+                                              struct tt_carrier *c, struct tt_span packet,
+                                              struct tt_span *plain)
+{
+    struct tt_gate *g = q->config.gate;
+    struct tt_half_open *half = tt_gate_find(g, &c->id);
+    struct tt_seal *seal;
+
+    if (!half || tt_seal_new_server(&seal, g->config.sealer, &half->secrets,
+                                    half->client_known ? half->client_key : NULL, q->config.alloc))
+        return NULL;
+    if (tt_gate_open_data(g, c, seal, packet, plain)) {
+        tt_seal_free(seal, q->config.alloc);
+        return NULL;
+    }
+    tt_gate_forget(g, half);
+    struct tt_server_session *s = begin(q, now_us, &c->id, 0, seal);
+    if (!s)
+        tt_sealed_end(c, q->config.alloc);
+    return s;
+}
+
+/* The first packet of a carrier that says it belongs to a session: it does when it opens. */
+static void hear_data(struct tt_queue_packet_conn *q, uint64_t now_us, struct tt_carrier *c,
+                      struct tt_span packet, struct tt_slab *slab)
+{
+    struct tt_gate *g = q->config.gate;
+    struct tt_server_session *s = find(q, &c->id);
+    struct tt_span plain;
+
+    if (s && (c->data_tried || tt_gate_open_data(g, c, s->endpoint.seal, packet, &plain)))
+        s = NULL;
+    else if (!s && !c->data_tried)
+        s = begin_sealed(q, now_us, c, packet, &plain);
+    c->data_tried = c->limits.ordered; /* a datagram may be another's */
+    if (!s) {
+        g->stats.data_refused++;
+        return;
+    }
+    tt_gate_leave(g, c);
+    bind(q, now_us, s, c);
+    (void)tt_endpoint_receive_opened(&s->endpoint, now_us, c, plain, slab);
+}
+
+static void incoming_sealed(struct tt_queue_packet_conn *q, uint64_t now_us, struct tt_carrier *c,
+                            struct tt_span packet, struct tt_slab *slab)
+{
+    const uint8_t type = packet.len > 0 ? packet.ptr[0] : 0;
+    if (c->endpoint) {
+        (void)tt_endpoint_receive(c->endpoint, now_us, c, packet, slab);
+        mark_dirty(q, of_endpoint(c->endpoint));
+    } else if (c->muted) {
+        return;
+    } else if (type == TT_SEALED_INIT) {
+        hear_init(q, now_us, c, packet);
+    } else if (type == TT_SEALED_DATA) {
+        hear_data(q, now_us, c, packet, slab);
+    } else {
+        tt_gate_mute(q->config.gate, c);
+    }
+}
+
 int tt_queue_packet_conn_incoming(struct tt_queue_packet_conn *q, uint64_t now_us,
                                   struct tt_carrier *c, struct tt_span packet, struct tt_slab *slab)
 {
     if (c->unknown)
         return TT_OK;
+    if (q->config.gate) {
+        incoming_sealed(q, now_us, c, packet, slab);
+        return TT_OK;
+    }
     if (!c->endpoint && tt_is_control(packet.len) && !q->config.tuning.legacy)
         return greet(q, now_us, c, packet);
     struct tt_server_session *s = route(q, now_us, c, packet);
@@ -405,16 +551,19 @@ int tt_queue_packet_conn_incoming(struct tt_queue_packet_conn *q, uint64_t now_u
 int tt_queue_packet_conn_outgoing(struct tt_queue_packet_conn *q, uint64_t now_us,
                                   struct tt_carrier *c, struct tt_gather *g, uint32_t *len)
 {
-    (void)q;
     *len = 0;
     if (c->endpoint)
         return tt_endpoint_next_packet(c->endpoint, now_us, c, g, len);
+    if (q->config.gate)
+        return tt_gate_next_reply(q->config.gate, c, g, len);
     return tt_native_next_packet(NULL, c, now_us, g, len);
 }
 
 bool tt_queue_packet_conn_wants_send(const struct tt_carrier *c)
 {
-    return c->endpoint ? tt_endpoint_wants_send(c->endpoint, c) : tt_native_wants_send(NULL, c);
+    if (c->endpoint)
+        return tt_endpoint_wants_send(c->endpoint, c);
+    return c->reply || tt_native_wants_send(NULL, c);
 }
 
 /* --- the application's side --- */
@@ -464,6 +613,34 @@ void tt_queue_packet_conn_close(struct tt_queue_packet_conn *q, uint64_t now_us,
         mark_dirty(q, s);
 }
 
+static bool is_welcome(const struct tt_gate_config *gate, const struct tt_seal *seal)
+{
+    return seal->peer_known && gate->welcome(gate->welcome_ctx, seal->peer_key);
+}
+
+static void turn_out(struct tt_queue_packet_conn *q, struct tt_server_session *s)
+{
+    q->stats.turned_out++;
+    TT_LIST_FOR_EACH(node, &s->endpoint.carriers)
+    {
+        tt_carriers_doom(&s->endpoint, TT_CONTAINER_OF(node, struct tt_carrier, node));
+    }
+    end(q, s, TT_E_CLOSED);
+}
+
+void tt_queue_packet_conn_review_clients(struct tt_queue_packet_conn *q)
+{
+    struct tt_list_node *node = tt_list_first(&q->remotes.by_use);
+    if (!q->config.gate || !q->config.gate->config.welcome)
+        return;
+    while (node) {
+        struct tt_server_session *s = of_remote(TT_CONTAINER_OF(node, struct tt_remote, node));
+        node = tt_list_next(&q->remotes.by_use, node);
+        if (!is_welcome(&q->config.gate->config, s->endpoint.seal))
+            turn_out(q, s);
+    }
+}
+
 static bool is_idle(const struct tt_server_session *s)
 {
     return s->state == TT_SERVER_SESSION_CLOSED && tt_list_empty(&s->endpoint.carriers) &&
@@ -510,22 +687,10 @@ uint64_t tt_queue_packet_conn_deadline(const struct tt_queue_packet_conn *q)
 {
     const struct tt_heap_node *first = tt_heap_peek(&q->timers);
     const uint64_t timer_us = first ? first->key : TT_NEVER;
+    const uint64_t gate_us = q->config.gate ? tt_gate_deadline(q->config.gate) : TT_NEVER;
     return tt_min_u64(
-        tt_min_u64(timer_us, closed_deadline(q)),
+        tt_min_u64(tt_min_u64(timer_us, gate_us), closed_deadline(q)),
         tt_min_u64(tt_remote_map_deadline(&q->remotes), tt_remote_map_deadline(&q->remembered)));
-}
-
-/* Its client has been silent for the session's time limit. */
-static void expire(struct tt_queue_packet_conn *q, struct tt_server_session *s)
-{
-    q->stats.sessions_expired++;
-    leave_map(q, s);
-    if (s->state != TT_SERVER_SESSION_ACCEPTED) {
-        free_session(q, s);
-        return;
-    }
-    s->endpoint.error = TT_E_TIMEOUT;
-    mark_dirty(q, s);
 }
 
 void tt_queue_packet_conn_handle_timeout(struct tt_queue_packet_conn *q, uint64_t now_us)
@@ -537,6 +702,8 @@ void tt_queue_packet_conn_handle_timeout(struct tt_queue_packet_conn *q, uint64_
         mark_dirty(q, s);
         tt_queue_packet_conn_flushed(q, s);
     }
+    if (q->config.gate)
+        tt_gate_handle_timeout(q->config.gate, now_us);
     struct tt_remote *r;
     while ((r = tt_remote_map_expired(&q->remotes, now_us)) != NULL) {
         struct tt_server_session *s = of_remote(r);

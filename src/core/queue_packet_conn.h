@@ -18,6 +18,7 @@
 
 #include "core/base/heap.h"
 #include "core/base/list.h"
+#include "core/gate.h"
 #include "core/remote_map.h"
 #include "core/session/endpoint.h"
 
@@ -33,6 +34,7 @@ struct tt_queue_packet_conn_config {
     uint8_t hash_key[TT_SIPHASH_KEY];
     struct tt_slab_pool *slabs;
     const struct tt_alloc *alloc;
+    struct tt_gate *gate; /* borrowed: all sessions are sealed; NULL: all are plain */
 };
 
 /*   WAITING -> ACCEPTED -> CLOSED -> (freed)
@@ -54,6 +56,7 @@ struct tt_server_session {
     struct tt_list_node state_node; /* in the accept or the closed list */
     struct tt_list_node idle_node;  /* closed, nothing left to deliver, and no carrier */
     uint64_t closed_at_us;
+    uint64_t begun_us; /* M-17 */
     enum tt_server_session_state state;
     void *user; /* the driver's; NULL at first */
 };
@@ -68,6 +71,8 @@ struct tt_queue_packet_conn_stats {
     uint64_t control_unbound; /* control packets on carriers without a session */
     uint64_t unknown;         /* carriers that were told that their session is not here */
     uint64_t closed_early;    /* closed sessions that made room for new ones */
+    uint64_t expired_crowded; /* sealed: sessions without a carrier, when many exist (M-17) */
+    uint64_t turned_out;      /* sealed: sessions whose clients are not welcome any more (M-18) */
     uint64_t not_remembered;  /* IDs of sessions that are over, for max_remembered or no memory */
 };
 
@@ -141,6 +146,11 @@ void tt_queue_packet_conn_touched(struct tt_queue_packet_conn *q, uint64_t now_u
 /* The application is done with an accepted session. It may be freed at any time from now on. */
 void tt_queue_packet_conn_close(struct tt_queue_packet_conn *q, uint64_t now_us,
                                 struct tt_server_session *s);
+
+/* Sealed: the list of welcome clients has changed: ends the sessions of those that are not on it
+ * (M-18). They learn of it when they come back.
+ */
+void tt_queue_packet_conn_review_clients(struct tt_queue_packet_conn *q);
 
 uint64_t tt_queue_packet_conn_deadline(const struct tt_queue_packet_conn *q);
 void tt_queue_packet_conn_handle_timeout(struct tt_queue_packet_conn *q, uint64_t now_us);

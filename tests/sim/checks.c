@@ -210,7 +210,8 @@ static bool has_good(const struct tt_endpoint *e)
 static void check_one_at_a_time(struct sim *sim, const struct tt_endpoint *e)
 {
     unsigned count = 0;
-    if (!e->config.client || (e->native && e->kcp.stats.segments_in > 0))
+    if (!e->config.client || (e->native && e->kcp.stats.segments_in > 0) ||
+        (e->seal && tt_sealed_is_confirmed(e)))
         return;
     TT_LIST_FOR_EACH(node, &e->carriers)
     {
@@ -244,6 +245,8 @@ static void check_roles(struct sim *sim, const struct tt_endpoint *e)
         check_feeding(sim, e);
         return;
     }
+    if (e->seal)
+        return;
     const struct tt_carrier *newest = NULL;
     TT_LIST_FOR_EACH(node, &e->carriers)
     {

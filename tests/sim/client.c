@@ -47,15 +47,19 @@ static struct tt_carrier_limits limits_of(const struct sim *sim)
 static void connected(struct sim *sim, struct sim_client *c)
 {
     const struct tt_carrier_limits limits = limits_of(sim);
+    struct tt_session_id id;
     c->link = sim_link_new(sim, c);
+    sim_require(sim, tt_endpoint_dial_id(&c->endpoint, &id) == TT_OK, "no ID to say");
+    c->link->id = id;
+    sim_attacker_meets(sim, c->link);
     c->progress_us = sim->now_us;
     if (!c->endpoint.native)
         sim_count_in_flight(c, &c->endpoint, NULL);
     tt_endpoint_carrier_open(&c->endpoint, sim->now_us, &c->link->at_client.carrier, &limits);
-    sim_require(sim, c->link->at_client.carrier.number == c->opened++,
+    sim_require(sim, c->link->at_client.carrier.number == c->opened++ || sim->profile.sealed,
                 "carriers are not counted as they open");
     if (sim->profile.shape.kind == SIM_BYTES)
-        sim_plug_write(sim, &c->link->at_client, c->endpoint.config.id.bytes, TT_SESSION_ID_LEN);
+        sim_plug_write(sim, &c->link->at_client, id.bytes, TT_SESSION_ID_LEN);
     c->dirty = true;
 }
 
@@ -95,7 +99,8 @@ void sim_client_redial(struct sim *sim, struct sim_client *c)
     const struct tt_endpoint *e = &c->endpoint;
     (void)sim;
     c->redial = c->dialled_us == TT_NEVER &&
-                (e->config.tuning->legacy || e->kcp.stats.segments_in > 0); /* */
+                (e->seal ? tt_sealed_is_confirmed(e)
+                         : e->config.tuning->legacy || e->kcp.stats.segments_in > 0); /* */
 }
 
 void sim_client_moves(struct sim *sim, struct sim_client *c)
@@ -258,7 +263,10 @@ void sim_client_start(struct sim *sim, struct sim_client *c)
         .hash_key = c->hash_key,
         .slabs = &c->slabs,
         .alloc = &sim->alloc,
+        .seal = sim_client_seal(sim),
     };
+    if (sim->profile.sealed) /* as the server's, which learns of no other */
+        config.conv = 0;
     for (unsigned i = 0; i < TT_SESSION_ID_LEN; i++)
         config.id.bytes[i] = (uint8_t)sim_below(sim, 256);
     for (unsigned i = 0; i < sizeof c->hash_key; i++)

@@ -57,6 +57,17 @@ void sim_pipe_clear(struct sim_pipe *pipe)
     }
 }
 
+bool sim_pipe_flip(struct sim *sim, struct sim_pipe *pipe)
+{
+    struct sim_chunk *c = pipe->first;
+    for (uint64_t n = sim_below(sim, 4); c && c->next && n > 0; n--)
+        c = c->next;
+    if (!c || c->read == c->len)
+        return false;
+    c->bytes[c->read + sim_below(sim, c->len - c->read)] ^= (uint8_t)(1u << sim_below(sim, 8));
+    return true;
+}
+
 /* When the last of len bytes that are written now arrives. */
 static uint64_t arrival_us(struct sim *sim, struct sim_pipe *pipe, uint32_t len)
 {

@@ -118,7 +118,8 @@ bool sim_plug_receive(struct sim *sim, struct sim_plug *p, struct tt_slab_pool *
         any |= now;
         if (!err)
             continue;
-        sim_require(sim, err == TT_E_NOMEM && sim->refused_allocs > 0, "a connection was refused");
+        sim_require(sim, (err == TT_E_NOMEM && sim->refused_allocs > 0) || sim->profile.attacked,
+                    "a connection was refused");
         sim_link_cut(sim, p->link, (struct sim_cut){.server_learns_us = TT_MS});
         p->learns_us = sim->now_us;
         break;
@@ -189,6 +190,12 @@ static void add_frame(struct sim *sim, struct sim_plug *p, uint32_t len)
     add_unsent(sim, p, header, sizeof header);
 }
 
+static void drop(struct tt_gather *g)
+{
+    tt_gather_reset(g);
+    tt_gather_dispose(g);
+}
+
 /* One packet. Returns what the core said. */
 static int take_packet(struct sim *sim, struct sim_plug *p, sim_next_packet *next)
 {
@@ -196,15 +203,23 @@ static int take_packet(struct sim *sim, struct sim_plug *p, sim_next_packet *nex
     const bool bytes = sim->profile.shape.kind == SIM_BYTES;
     uint32_t len;
 
+    g.built_count = 0; /* a run that failed may have left something, which is not there any more */
     tt_gather_reset(&g);
     int err = next(sim, p, &g, &len);
-    if (err)
+    if (err) {
+        drop(&g);
         return err;
+    }
     sim_require(sim, len > 0 && len == g.bytes, "a packet is not as long as it says");
     sim_require(sim, len <= sim->profile.shape.max_packet, "a packet is too long for its carrier");
     if (bytes)
         add_frame(sim, p, len);
+    const uint32_t start = p->unsent_len;
     add_gathered(sim, p, &g);
+    sim_attacker_sees(sim, p, tt_span_of(p->unsent + start, len));
+    if (p == &p->link->at_server)
+        sim_check_mute(sim, p);
+    drop(&g);
     if (!bytes)
         push_unsent(sim, p);
     return TT_OK;

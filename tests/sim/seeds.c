@@ -270,6 +270,14 @@ static void plan_terminations(struct sim *sim, uint64_t within_us)
         plan(sim, within_us, sim_begin_outage, 30 * TT_SECOND);
 }
 
+static void plan_attacks(struct sim *sim, uint64_t within_us)
+{
+    const uint64_t during_us = within_us * (1 + sim_below(sim, 4));
+    for (uint64_t n = 1 + sim_below(sim, 60); n > 0; n--)
+        plan(sim, during_us, sim_attack, 1);
+    sim_at(sim, sim->now_us + during_us, sim_attack_ends, 0);
+}
+
 /* --- the end --- */
 
 /* Of datagrams HELLO and CLOSE may be lost. */
@@ -311,6 +319,8 @@ static void run_seed(struct sim *sim)
             pick_talk(sim, &sim->clients[i], within_us);
     }
     plan_terminations(sim, within_us);
+    if (sim->profile.attacked)
+        plan_attacks(sim, within_us);
     sim->refusing = sim->profile.refused_alloc > 0;
     sim_run_talks(sim, sim->now_us + 3600 * TT_SECOND);
     sim->refusing = false;
@@ -325,6 +335,23 @@ static void run_seed(struct sim *sim)
     sim_check_nothing_left(sim);
 }
 
+/* Sealed sessions are native ones, and what seals costs bytes. */
+static void seal(struct sim *dice, struct sim_profile *p)
+{
+    p->sealed = true;
+    p->by_list = sim_chance(dice, 30);
+    p->client.legacy = p->server.legacy = false;
+    p->client.mtu = p->server.mtu = p->shape.max_packet < 1500 ? 1375 : 1400;
+}
+
+/* What works is disturbed at any time: it may take some tries. */
+static void attack(struct sim_profile *p)
+{
+    p->attacked = true;
+    p->may_time_out = true;
+    p->stall_us = 60 * TT_SECOND;
+}
+
 bool sim_run_seed(uint64_t seed, FILE *trace, uint64_t *digest)
 {
     struct sim dice = {.dice = seed};
@@ -332,6 +359,10 @@ bool sim_run_seed(uint64_t seed, FILE *trace, uint64_t *digest)
     jmp_buf failed;
 
     pick_profile(&dice, &profile);
+    if (seed >= SIM_SEALED_SEEDS)
+        seal(&dice, &profile);
+    if (seed >= SIM_ATTACKED_SEEDS)
+        attack(&profile);
     struct sim *const sim = sim_new(seed, &profile);
     sim->trace = trace;
     sim->failed = &failed;

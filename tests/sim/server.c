@@ -8,8 +8,8 @@ static struct sim_client *client_of(struct sim *sim, const struct tt_session_id 
         if (tt_session_id_equal(id, &sim->clients[i].endpoint.config.id))
             return &sim->clients[i];
     }
-    sim_require(sim, false, "a session of nobody");
-    return NULL;
+    sim_require(sim, sim->profile.sealed, "a session of nobody");
+    return NULL; /* of an attempt that its client has given up (M-4) */
 }
 
 static struct tt_endpoint *endpoint_of(struct sim_client *c)
@@ -29,6 +29,10 @@ static void attach(struct sim *sim, struct sim_plug *p)
 
     memcpy(id.bytes, p->id, sizeof id.bytes);
     struct sim_client *c = p->link->client;
+    if (p->link->foreign) {
+        tt_queue_packet_conn_attach(&sim->server.conn, sim->now_us, &p->carrier, &id, &limits);
+        return;
+    }
     if (c->session)
         sim_count_in_flight(c, endpoint_of(c), NULL);
     c->crossed |= p->link->number < c->last_attached;
@@ -42,11 +46,11 @@ static void accept_link(struct sim *sim, struct sim_link *l)
 {
     l->accept_us = TT_NEVER;
     sim_plug_open(sim, &l->at_server, l, &l->up, &l->down);
-    if (!l->at_client.open) /* it has gone already */
+    if (!l->at_client.open && !l->foreign) /* it has gone already */
         l->at_server.learns_us = sim->now_us + sim->profile.shape.latency_us;
     if (sim->profile.shape.kind == SIM_BYTES)
         return;
-    memcpy(l->at_server.id, l->client->endpoint.config.id.bytes, TT_SESSION_ID_LEN);
+    memcpy(l->at_server.id, l->id.bytes, TT_SESSION_ID_LEN);
     l->at_server.id_have = TT_SESSION_ID_LEN;
     attach(sim, &l->at_server);
 }
@@ -132,12 +136,27 @@ static void accept_sessions(struct sim *sim)
     struct tt_server_session *s;
     while (tt_queue_packet_conn_accept(&sim->server.conn, &s) == TT_OK) {
         struct sim_client *c = client_of(sim, &s->endpoint.config.id);
-        sim_require(sim, c->session == NULL || c->session->endpoint.error == TT_E_LOST,
-                    "a second session for one client");
+        if (!c)
+            continue;
+        if (c->session && sim->profile.sealed) /* the same: nothing can have been said there */
+            c->session->user = NULL;
+        else
+            sim_require(sim, c->session == NULL || c->session->endpoint.error == TT_E_LOST,
+                        "a second session for one client");
         c->session = s;
         s->user = c;
         sim_note(sim, "accepted", c->number, 0);
     }
+}
+
+/* What a server says in a session that its client may give up again, nobody hears. */
+static bool is_confirmed(const struct sim_client *c)
+{
+    const struct tt_endpoint *e = &c->endpoint;
+    if (!c->session || !e->seal)
+        return c->session;
+    return tt_sealed_is_confirmed(e) &&
+           tt_session_id_equal(&e->config.id, &c->session->endpoint.config.id);
 }
 
 static void talk(struct sim *sim)
@@ -145,7 +164,7 @@ static void talk(struct sim *sim)
     for (unsigned i = 0; i < sim->profile.clients; i++) {
         struct sim_client *c = &sim->clients[i];
         const struct sim_side side = {.client = c, .endpoint = endpoint_of(c), .is_server = true};
-        if (c->session && sim_talk_turn(sim, &side))
+        if (is_confirmed(c) && sim_talk_turn(sim, &side))
             tt_queue_packet_conn_touched(&sim->server.conn, sim->now_us, c->session);
     }
 }
@@ -192,6 +211,10 @@ static void flush_session(struct sim *sim, struct tt_server_session *s)
 {
     if (s->endpoint.error && s->user) {
         lose_session(sim, s);
+        return;
+    }
+    if (s->endpoint.error && s->state == TT_SERVER_SESSION_ACCEPTED) {
+        tt_queue_packet_conn_close(&sim->server.conn, sim->now_us, s);
         return;
     }
     close_doomed(sim, s);
@@ -241,7 +264,7 @@ uint64_t sim_server_next_us(const struct sim *sim)
     if (!sim->server.running)
         return next_us;
     for (unsigned i = 0; i < sim->profile.clients; i++) {
-        if (sim->clients[i].session)
+        if (is_confirmed(&sim->clients[i]))
             next_us = tt_min_u64(next_us, sim_talk_next_us(&sim->clients[i], true));
     }
     return tt_min_u64(next_us, tt_queue_packet_conn_deadline(&sim->server.conn));
@@ -259,9 +282,12 @@ void sim_server_start(struct sim *sim)
         .max_remembered = 1000,
         .slabs = &sim->server.slabs,
         .alloc = &sim->alloc,
+        .gate = sim->profile.sealed ? &sim->server.gate : NULL,
     };
     for (unsigned i = 0; i < sizeof config.hash_key; i++)
         config.hash_key[i] = (uint8_t)sim_below(sim, 256);
+    if (sim->profile.sealed)
+        sim_gate_start(sim);
     tt_slab_pool_init(&sim->server.slabs, &sim->alloc, sim->profile.pool_bytes);
     sim_require(sim, tt_queue_packet_conn_init(&sim->server.conn, &config) == TT_OK,
                 "the server could not be made");
@@ -280,6 +306,8 @@ void sim_server_stop(struct sim *sim)
             close_link(sim, l);
     }
     tt_queue_packet_conn_dispose(&sim->server.conn);
+    if (sim->profile.sealed)
+        tt_gate_dispose(&sim->server.gate);
     tt_slab_pool_dispose(&sim->server.slabs);
     sim->server.running = false;
 }

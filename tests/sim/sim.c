@@ -196,6 +196,7 @@ struct sim *sim_new(uint64_t seed, const struct sim_profile *profile)
     sim->now_us = sim->profile.start_us;
     sim->alloc = (struct tt_alloc){.get = get, .put = put, .ctx = sim};
     tt_list_init(&sim->links);
+    sim_sealing_start(sim);
     sim->clients = must_alloc(sim->profile.clients, sizeof *sim->clients);
     sim_server_start(sim);
     for (unsigned i = 0; i < sim->profile.clients; i++) {
@@ -224,6 +225,8 @@ void sim_check_nothing_left(struct sim *sim)
 void sim_free(struct sim *sim)
 {
     stop_all(sim);
+    sim_sealing_stop(sim);
+    sim_attacker_stop(sim);
     free(sim->clients);
     free(sim);
 }

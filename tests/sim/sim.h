@@ -11,6 +11,8 @@
  *   server.c   the server's driver
  *   plug.c     what both drivers do with one connection: encapsulation, partial writes
  *   talk.c     the applications: what they write, read, end and close
+ *   sealing.c  keys and what else sealed sessions need
+ *   attacker.c who reads, changes, replays and injects, and dials himself
  *   checks.c   what must hold at every step, and at the end
  *   seeds.c    what a random seed does
  *
@@ -32,10 +34,13 @@
 #include "core/queue_packet_conn.h"
 #include "core/session/dialing.h"
 #include "core/session/endpoint.h"
+#include "core/session/sealed.h"
 
-#define SIM_MAX_STREAMS 64u /* of a client */
-#define SIM_MAX_EVENTS  256u
-#define SIM_DEFAULTS    UINT64_MAX
+#define SIM_MAX_STREAMS    64u /* of a client */
+#define SIM_MAX_EVENTS     256u
+#define SIM_DEFAULTS       UINT64_MAX
+#define SIM_SEALED_SEEDS   UINT64_C(1000000000) /* from this one on, sessions are sealed, ... */
+#define SIM_ATTACKED_SEEDS UINT64_C(2000000000) /* ... and from this one on attacked */
 
 struct sim;
 struct sim_client;
@@ -90,6 +95,8 @@ uint32_t sim_link_let_pass(struct sim *sim, struct sim_link *link, const struct 
 /* Gives bytes that have arrived, or one whole datagram; 0: nothing there. */
 uint32_t sim_pipe_read(struct sim *sim, struct sim_pipe *pipe, uint8_t *buf, uint32_t cap);
 uint64_t sim_pipe_next_us(const struct sim_pipe *pipe);
+/* Turns round one bit of what is under way; false: nothing is. */
+bool sim_pipe_flip(struct sim *sim, struct sim_pipe *pipe);
 void sim_pipe_clear(struct sim_pipe *pipe);
 
 /* --- one end of a connection, with what a driver keeps for it (plug.c) --- */
@@ -134,11 +141,14 @@ struct sim_link {
     struct tt_list_node of_client; /* in client->links */
     uint32_t number;
     struct sim_client *client;
+    struct tt_session_id id; /* that the client says on it */
     struct sim_pipe up, down;
     struct sim_plug at_client, at_server;
-    uint64_t accept_us; /* when the server's end opens, or TT_NEVER */
-    bool cut;           /* nothing passes any more, whoever knows it */
-    bool frozen;        /* the same in one direction at least, and nobody will ever know */
+    uint64_t accept_us;   /* when the server's end opens, or TT_NEVER */
+    bool foreign;         /* the attacker's own: there is no client at its other end ... */
+    bool may_be_answered; /* ... and he may have words for which he is answered */
+    bool cut;             /* nothing passes any more, whoever knows it */
+    bool frozen;          /* the same in one direction at least, and nobody will ever know */
 };
 
 struct sim_link *sim_link_new(struct sim *sim, struct sim_client *client);
@@ -160,6 +170,44 @@ void sim_link_hang_up(struct sim *sim, struct sim_link *link);
 
 /* Frees the links that are over at both ends. */
 void sim_bury_links(struct sim *sim);
+
+/* --- the attacker of sealed sessions (attacker.c) --- */
+
+#define SIM_SEEN   32u
+#define SIM_STOLEN 4u
+
+struct sim_seen;
+
+/* A connection whose packets arrive on another. */
+struct sim_stolen {
+    uint32_t from, to; /* their numbers; 0 and 0: nothing */
+};
+
+struct sim_attacker {
+    bool active;
+    struct sim_seen *seen[SIM_SEEN]; /* owned */
+    uint32_t seen_count;
+    struct sim_stolen stolen[SIM_STOLEN];
+    uint32_t stolen_count;
+};
+
+/* He does something, anything; and no more. Events. */
+void sim_attack(struct sim *sim, uint64_t arg);
+void sim_attack_ends(struct sim *sim, uint64_t arg);
+
+/* A packet leaves one end; a client has dialled. */
+void sim_attacker_sees(struct sim *sim, const struct sim_plug *p, struct tt_span packet);
+void sim_attacker_meets(struct sim *sim, struct sim_link *link);
+
+/* For stories: a connection of his own with that ID, and a packet on it. */
+struct sim_link *sim_attacker_dials(struct sim *sim, struct sim_client *c,
+                                    const struct tt_session_id *id);
+void sim_attacker_write(struct sim *sim, struct sim_link *l, struct tt_span packet);
+
+/* The server writes on p: it must not be a stranger's. */
+void sim_check_mute(struct sim *sim, const struct sim_plug *p);
+
+void sim_attacker_stop(struct sim *sim);
 
 /* --- the applications (talk.c) --- */
 
@@ -258,8 +306,23 @@ struct sim_server {
     unsigned discards;      /* packets with data that it is still to throw away, against R-11 ... */
     unsigned discarded;     /* ... and has */
     struct tt_queue_packet_conn conn;
+    struct tt_gate gate; /* of a sealed one */
     struct tt_slab_pool slabs;
 };
+
+/* --- sealing (sealing.c) --- */
+
+/* What both ends' sealed sessions are made with. */
+struct sim_sealing {
+    struct tt_sealer sealer;
+    struct tt_client_keys client;
+    struct tt_server_keys server;
+};
+
+void sim_sealing_start(struct sim *sim);
+void sim_sealing_stop(struct sim *sim);
+struct tt_seal *sim_client_seal(struct sim *sim);
+void sim_gate_start(struct sim *sim);
 
 void sim_server_start(struct sim *sim);
 void sim_server_turn(struct sim *sim);
@@ -275,6 +338,9 @@ struct sim_profile {
     unsigned clients;
     uint64_t start_us; /* what the clock says at the beginning */
     uint8_t smux_version;
+    bool sealed;
+    bool attacked; /* sealed: somebody does what he can */
+    bool by_list;  /* sealed: the server takes clients that it knows, alone */
     struct tt_endpoint_tuning client, server;
     struct sim_shape shape;
     size_t pool_bytes; /* of each end */
@@ -309,6 +375,8 @@ struct sim {
     bool refusing;
     struct sim_client *clients; /* owned: as many as the profile says */
     struct sim_server server;
+    struct sim_sealing sealing;
+    struct sim_attacker attacker;
     struct tt_list links;
     uint32_t next_link;
     uint64_t outage_until_us; /* dials are refused before it ... */

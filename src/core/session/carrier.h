@@ -15,6 +15,8 @@
 #include "core/session_id.h"
 
 struct tt_endpoint;
+struct tt_carrier_seal;
+struct tt_gate_reply;
 
 /*   UNBOUND -> ACTIVE -> REPLACED -> GONE
  *      |         ^           |
@@ -93,6 +95,12 @@ struct tt_carrier {
     struct tt_session_id id;      /* of the session that it says it belongs to */
     uint32_t number;   /* 0, 1, 2 ... within the session; at a server what the client said */
     uint64_t attached; /* server: 1, 2, 3 ... in order of their IDs being complete */
+    struct tt_carrier_seal *seal; /* owned: keys of a sealed session's carrier, or NULL */
+    struct tt_gate_reply *reply;  /* owned: of a sealed server, while UNBOUND, or NULL */
+    uint64_t origin;     /* server: stands for the address that it came from; 0: not known */
+    uint8_t inits_tried; /* of a sealed server, while UNBOUND (M-6) ... */
+    bool data_tried;     /* ... */
+    bool muted;          /* ... nothing that comes on it counts any more */
     enum tt_carrier_role role;
     enum tt_carrier_rank rank;
     struct tt_carrier_limits limits;

@@ -4,13 +4,15 @@
 #include "core/base/siphash.h"
 #include "core/session/liveness.h"
 #include "core/session/native.h"
+#include "core/session/sealed.h"
 
 #define LEGACY_PACKET 1400u
 /* Larger ones save nothing: what lies in two reads of the peer must be copied together. */
-#define BEST_PACKET    16384u
-#define CAREFUL_PACKET 4096u       /* on a carrier that is not proven, or under a budget */
-#define BUDGET_RESERVE 256u        /* of a budget, for control packets and acks */
-#define REPEATED_ACKS  (16u << 10) /* bytes */
+#define BEST_PACKET      16384u
+#define CAREFUL_PACKET   4096u       /* on a carrier that is not proven, or under a budget */
+#define BUDGET_RESERVE   256u        /* of a budget, for control packets and acks */
+#define REPEATED_ACKS    (16u << 10) /* bytes */
+#define UNANSWERED_BYTES (64u << 10) /* M-12 */
 
 /* --- budgets --- */
 
@@ -28,9 +30,15 @@ static uint64_t budget_left(const struct tt_carrier *c)
                       room_in_budget(c->peer_max_bytes, c->taken_bytes));
 }
 
+/* Bytes that a packet costs beside what KCP puts into it. */
+static uint32_t overhead(const struct tt_endpoint *e, const struct tt_carrier *c)
+{
+    return c->limits.framing + (e->seal ? TT_SEALED_OVERHEAD : 0);
+}
+
 static uint32_t segment_bytes(const struct tt_endpoint *e, const struct tt_carrier *c)
 {
-    return e->config.tuning->mtu + c->limits.framing;
+    return e->config.tuning->mtu + overhead(e, c);
 }
 
 static bool has_budget(const struct tt_endpoint *e, const struct tt_carrier *c)
@@ -140,19 +148,27 @@ static uint32_t careful_max(const struct tt_endpoint *e, const struct tt_carrier
     uint64_t most = tt_min_u64(CAREFUL_PACKET, left / 4);
     if (most < e->config.tuning->mtu)
         most = e->config.tuning->mtu;
-    return (uint32_t)tt_min_u64(most, left - c->limits.framing);
+    return (uint32_t)tt_min_u64(most, left - overhead(e, c));
+}
+
+/* Longest packet that both ends take on c, without what sealing adds. */
+static uint32_t agreed_max(const struct tt_endpoint *e, const struct tt_carrier *c)
+{
+    const uint32_t unknown = e->seal ? TT_SEALED_UNPROVEN_MAX : LEGACY_PACKET;
+    const uint32_t peer = c->native ? c->peer_max_packet : unknown;
+    const uint32_t most = c->limits.max_packet < peer ? c->limits.max_packet : peer;
+    return e->seal ? most - TT_SEALED_OVERHEAD : most;
 }
 
 uint32_t tt_carriers_max_packet(const struct tt_endpoint *e, const struct tt_carrier *c, bool data)
 {
-    const uint32_t peer = c->native ? c->peer_max_packet : LEGACY_PACKET;
-    const uint32_t most = c->limits.max_packet < peer ? c->limits.max_packet : peer;
+    const uint32_t most = agreed_max(e, c);
     const uint64_t left = budget_left(c);
     if (left == UINT64_MAX && c->proven) {
         const uint64_t brisk = tt_min_u64(BEST_PACKET, tt_liveness_most_packet(c));
         return (uint32_t)tt_min_u64(most, brisk > LEGACY_PACKET ? brisk : LEGACY_PACKET);
     }
-    if (data ? !has_budget(e, c) : left < c->limits.framing + TT_KCP_HEADER)
+    if (data ? !has_budget(e, c) : left < overhead(e, c) + TT_KCP_HEADER)
         return 0;
     const uint32_t careful = careful_max(e, c, left);
     return careful < most ? careful : most;
@@ -302,10 +318,26 @@ void tt_carriers_account_on(struct tt_endpoint *e, struct tt_carrier *c)
 
 /* --- the review --- */
 
+/* M-12: somebody may have stolen the packet that proved a carrier. Until it has answered itself, a
+ * server that has one which did puts little on it.
+ */
+static uint64_t trusted(const struct tt_endpoint *e, const struct tt_carrier *c)
+{
+    if (!e->seal || e->config.client || !c->seal || c->seal->answered)
+        return UINT64_MAX;
+    TT_LIST_FOR_EACH(node, &e->carriers)
+    {
+        const struct tt_carrier *other = TT_CONTAINER_OF(node, struct tt_carrier, node);
+        if (other->seal && other->seal->answered && !other->doomed)
+            return room_in_budget(UNANSWERED_BYTES, c->taken_bytes);
+    }
+    return UINT64_MAX;
+}
+
 void tt_carriers_set_room(struct tt_endpoint *e, struct tt_carrier *c)
 {
     const bool fed = is_fed(e, c);
-    c->path.max_flying_bytes = fed ? tt_liveness_most_bytes(c) : 0;
+    c->path.max_flying_bytes = fed ? tt_min_u64(tt_liveness_most_bytes(c), trusted(e, c)) : 0;
     if (fed)
         c->live.moved = false; /* for want of a better one, what it is given now may move again */
 }
@@ -313,7 +345,7 @@ void tt_carriers_set_room(struct tt_endpoint *e, struct tt_carrier *c)
 /* one at a time until the server is known to hold the session. */
 static bool may_have_several(const struct tt_endpoint *e)
 {
-    return e->native && e->kcp.stats.segments_in > 0;
+    return e->native && (e->seal ? tt_sealed_is_confirmed(e) : e->kcp.stats.segments_in > 0);
 }
 
 /* Proven, and to be used for a while yet. */
@@ -553,8 +585,9 @@ uint64_t tt_carriers_deadline(const struct tt_endpoint *e, const struct tt_carri
         return TT_NEVER;
     if (c->role != TT_CARRIER_ACTIVE)
         return TT_NEVER;
-    return tt_min_u64(tt_min_u64(tt_liveness_deadline(e, c), c->hello_us),
-                      tt_min_u64(retire_at_us(e, c), spent_at_us(e, c)));
+    return tt_min_u64(
+        tt_min_u64(tt_min_u64(tt_liveness_deadline(e, c), c->hello_us), tt_sealed_deadline(c)),
+        tt_min_u64(retire_at_us(e, c), spent_at_us(e, c)));
 }
 
 void tt_carriers_handle_timeout(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_us)
@@ -567,6 +600,7 @@ void tt_carriers_handle_timeout(struct tt_endpoint *e, struct tt_carrier *c, uin
     }
     if (c->role == TT_CARRIER_ACTIVE && spent_at_us(e, c) <= now_us)
         tt_carriers_spent(e, c);
+    tt_sealed_handle_timeout(e, c, now_us);
     tt_liveness_handle_timeout(e, c, now_us);
 }
 

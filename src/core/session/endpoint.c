@@ -6,6 +6,7 @@
 #include "core/session/endpoint.h"
 #include "core/session/liveness.h"
 #include "core/session/native.h"
+#include "core/session/sealed.h"
 #include "core/smux/frame.h"
 
 /* A bulk stream's frames, header included, fill whole segments: they need no joining, and none of
@@ -111,6 +112,7 @@ int tt_endpoint_init(struct tt_endpoint *e, const struct tt_endpoint_config *con
                      uint64_t now_us)
 {
     *e = (struct tt_endpoint){.config = *config,
+                              .seal = config->seal,
                               .heard_us = now_us,
                               .allowance = config->tuning->redial_allowance,
                               .best_rank = TT_RANK_NONE,
@@ -202,8 +204,10 @@ static void set_up_carrier(struct tt_endpoint *e, uint64_t now_us, struct tt_car
     const struct tt_carrier was = *c;
     *c = (struct tt_carrier){.endpoint = e,
                              .id = e->config.id,
-                             .number = e->next_carrier++,
+                             .number = was.seal ? was.number : e->next_carrier++,
                              .attached = was.attached,
+                             .seal = was.seal,
+                             .origin = was.origin,
                              .limits = *limits,
                              .opened_us = now_us,
                              .rank = TT_RANK_NONE,
@@ -258,12 +262,25 @@ static void probe_legacy(struct tt_endpoint *e, uint64_t now_us, struct tt_carri
         tt_liveness_want_answer(e, c, now_us);
 }
 
+/* Its carriers have proven that they are the client's before they are opened. */
+static bool is_sealed_server(const struct tt_endpoint *e)
+{
+    return e->seal && !e->config.client;
+}
+
+int tt_endpoint_dial_id(struct tt_endpoint *e, struct tt_session_id *id)
+{
+    const int err = tt_sealed_new_id(e);
+    *id = e->config.id;
+    return err;
+}
+
 void tt_endpoint_carrier_open(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
                               const struct tt_carrier_limits *limits)
 {
     const bool alone = tt_list_empty(&e->carriers);
 
-    if (!e->native && !c->native)
+    if (!e->native && !c->native && !is_sealed_server(e))
         replace_all(e);
     set_up_carrier(e, now_us, c, limits);
     if (e->config.client && alone)
@@ -271,6 +288,8 @@ void tt_endpoint_carrier_open(struct tt_endpoint *e, uint64_t now_us, struct tt_
     tt_carriers_set_budget(e, c);
     tt_list_push_back(&e->carriers, &c->node);
     activate(e, now_us, c);
+    if (e->seal && e->config.client)
+        tt_sealed_begin(e, c);
     tt_native_begin(e, c);
     probe_legacy(e, now_us, c);
     if (c->native)
@@ -320,6 +339,7 @@ void tt_endpoint_carrier_close(struct tt_endpoint *e, uint64_t now_us, struct tt
         e->unproven_in_a_row++;
     e->carrier_count--;
     c->endpoint = NULL;
+    tt_sealed_end(c, e->config.alloc);
     if (!e->native)
         promote_newest(e, now_us);
     if (flew && !tt_list_empty(&e->carriers)) /* acks of ours may have died with it */
@@ -376,7 +396,10 @@ void tt_endpoint_dispose(struct tt_endpoint *e)
         struct tt_carrier *c = TT_CONTAINER_OF(node, struct tt_carrier, node);
         deactivate(e, c, TT_CARRIER_GONE);
         c->endpoint = NULL;
+        tt_sealed_end(c, e->config.alloc);
     }
+    tt_seal_free(e->seal, e->config.alloc);
+    e->seal = NULL;
     if (e->held.len > 0)
         tt_slab_unref(e->held.slab);
     tt_smux_dispose(&e->smux);
@@ -506,20 +529,61 @@ static void note_packet(struct tt_endpoint *e, struct tt_carrier *c, uint32_t by
         e->longest_received = bytes;
 }
 
+static void receive_datagram(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
+                             struct tt_span packet, struct tt_slab *slab)
+{
+    const uint64_t refused_before = e->kcp.receive.no_memory;
+    receive_segments(e, now_us, c, packet, slab);
+    e->heard_us = now_us;
+    settle(e, c, refused_before);
+}
+
+/* The first that an ordered carrier brings is a HELLO. */
+static bool breaks_order(const struct tt_carrier *c, struct tt_span plain)
+{
+    return c->limits.ordered && !c->native && plain.ptr[0] != TT_CONTROL_HELLO;
+}
+
+int tt_endpoint_receive_opened(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
+                               struct tt_span plain, struct tt_slab *slab)
+{
+    if (breaks_order(c, plain)) {
+        tt_carriers_doom(e, c);
+        return e->error;
+    }
+    e->heard_us = now_us;
+    if (plain.ptr[0] == TT_SEALED_KCP) {
+        tt_span_skip(&plain, 1);
+        receive_datagram(e, now_us, c, plain, slab);
+    } else {
+        tt_native_receive(e, c, now_us, plain);
+    }
+    if (!e->config.client)
+        tt_carriers_proven(e, c);
+    return e->error;
+}
+
+static int receive_sealed(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
+                          struct tt_span packet, struct tt_slab *slab)
+{
+    struct tt_span plain;
+    if (tt_sealed_receive(e, c, now_us, packet, &plain))
+        return e->error;
+    return tt_endpoint_receive_opened(e, now_us, c, plain, slab);
+}
+
 int tt_endpoint_receive(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
                         struct tt_span packet, struct tt_slab *slab)
 {
-    const uint64_t refused_before = e->kcp.receive.no_memory;
-
     note_packet(e, c, (uint32_t)packet.len + c->limits.framing);
     if (e->error)
         return e->error;
     if (c->doomed)
         return TT_OK;
-    if (!tt_is_control(packet.len)) {
-        receive_segments(e, now_us, c, packet, slab);
-        e->heard_us = now_us;
-        settle(e, c, refused_before);
+    if (e->seal) {
+        receive_sealed(e, now_us, c, packet, slab);
+    } else if (!tt_is_control(packet.len)) {
+        receive_datagram(e, now_us, c, packet, slab);
     } else if (e->config.tuning->legacy) {
         e->stats.control_in++; /* dropped, and proves nothing */
     } else {
@@ -605,6 +669,42 @@ static int next_segments(struct tt_endpoint *e, uint64_t now_us, struct tt_carri
     return tt_kcp_next_packet(&e->kcp, now_us, &c->path, most, g, len);
 }
 
+static int next_plain(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
+                      struct tt_gather *g, uint32_t *len)
+{
+    const int err = tt_native_next_packet(e, c, now_us, g, len);
+    return err == TT_E_AGAIN ? next_segments(e, now_us, c, g, len) : err;
+}
+
+/* Room for it is there before there is a packet: KCP does not take one back. */
+static int next_sealed(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
+                       struct tt_gather *g, uint32_t *len)
+{
+    struct tt_gather *const plain = &e->seal->sealer->plain;
+    const bool is_control = tt_native_wants_send(e, c);
+    const uint32_t most =
+        is_control ? TT_CONTROL_MAX : tt_carriers_max_packet(e, c, c->path.max_flying_bytes > 0);
+    uint8_t *room;
+
+    if (tt_sealed_init_due(c))
+        return tt_sealed_next_init(e, c, now_us, g, len);
+    if (!tt_sealed_can_speak(c) || most == 0 || (!is_control && !tt_sealed_may_carry(e, c)))
+        return TT_E_AGAIN;
+    int err = tt_gather_build(g, e->config.slabs, most + TT_SEALED_OVERHEAD, &room);
+    if (err == TT_E_NOMEM) {
+        retry_later(e, now_us);
+        return TT_E_AGAIN;
+    }
+    if (err)
+        return err;
+    tt_gather_reset(plain);
+    err = is_control ? tt_native_next_packet(e, c, now_us, plain, len)
+                     : next_segments(e, now_us, c, plain, len);
+    if (!err)
+        err = tt_sealed_write(e, c, now_us, is_control, g, room, len);
+    return err;
+}
+
 int tt_endpoint_next_packet(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
                             struct tt_gather *g, uint32_t *len)
 {
@@ -615,9 +715,7 @@ int tt_endpoint_next_packet(struct tt_endpoint *e, uint64_t now_us, struct tt_ca
         return TT_E_AGAIN;
     if (tt_carriers_too_old(c, now_us))
         tt_carriers_spent(e, c);
-    int err = tt_native_next_packet(e, c, now_us, g, len);
-    if (err == TT_E_AGAIN)
-        err = next_segments(e, now_us, c, g, len);
+    int err = e->seal ? next_sealed(e, now_us, c, g, len) : next_plain(e, now_us, c, g, len);
     if (err == TT_E_AGAIN)
         tt_carriers_drained(e, c);
     if (err)
@@ -626,6 +724,8 @@ int tt_endpoint_next_packet(struct tt_endpoint *e, uint64_t now_us, struct tt_ca
     c->taken_bytes += *len + c->limits.framing;
     if (!c->spent && tt_carriers_max_packet(e, c, true) == 0)
         tt_carriers_spent(e, c);
+    if (c->spent && !c->path.leaves_acks && tt_carriers_max_packet(e, c, false) == 0)
+        tt_carriers_route_acks(e); /* what was kept for them is used up as well */
     tt_liveness_sent(c, now_us);
     return TT_OK;
 }
@@ -634,8 +734,14 @@ bool tt_endpoint_wants_send(const struct tt_endpoint *e, const struct tt_carrier
 {
     if (e->error || c->role != TT_CARRIER_ACTIVE || c->doomed)
         return false;
+    if (e->seal && tt_sealed_init_due(c))
+        return true;
+    if (e->seal && !tt_sealed_can_speak(c))
+        return false;
     if (tt_native_wants_send(e, c))
         return true;
+    if (e->seal && !tt_sealed_may_carry(e, c))
+        return false;
     if (tt_carriers_is_drained(e, c))
         return true; /* tt_endpoint_next_packet finds its end */
     if (tt_carriers_max_packet(e, c, c->path.max_flying_bytes > 0) == 0)

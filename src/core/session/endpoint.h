@@ -64,6 +64,8 @@ struct tt_endpoint_config {
     const uint8_t *hash_key; /* TT_SIPHASH_KEY random bytes, borrowed as tuning is */
     struct tt_slab_pool *slabs;
     const struct tt_alloc *alloc;
+    struct tt_seal *seal; /* NULL: a plain session; else the endpoint's from now on, also when it
+                             cannot be made */
 };
 
 #define TT_GONE_REMEMBERED 8u /* */
@@ -78,6 +80,7 @@ struct tt_endpoint_stats {
 
 struct tt_endpoint {
     struct tt_endpoint_config config;
+    struct tt_seal *seal; /* owned; NULL: a plain session (sealed.h) */
     struct tt_kcp kcp;
     struct tt_smux smux;
     struct tt_slab_account account; /* received slabs that this session keeps alive */
@@ -148,6 +151,11 @@ struct tt_carrier *tt_endpoint_next_doomed(const struct tt_endpoint *e);
 void tt_endpoint_carrier_blocked(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
                                  bool blocked);
 
+/* Client: the ID that a new connection is to say first, just before its carrier is opened. Of a
+ * sealed session it is another each time until the server has confirmed one. 0 or TT_E_SYSTEM.
+ */
+int tt_endpoint_dial_id(struct tt_endpoint *e, struct tt_session_id *id);
+
 /* How many carriers a client wants to have, and whether it should dial one now. */
 uint32_t tt_endpoint_wanted_carriers(const struct tt_endpoint *e);
 bool tt_endpoint_wants_carrier(const struct tt_endpoint *e);
@@ -160,11 +168,18 @@ void tt_endpoint_network_changed(struct tt_endpoint *e, uint64_t now_us);
 /* Whether a new byte was delivered or acknowledged since the carrier opened. */
 bool tt_carrier_progressed(const struct tt_carrier *c);
 
-/* A packet came on c. Its bytes lie in slab: see tt_kcp_input. What makes no sense is counted and
- * dropped. Returns 0 or the fatal error that ended the session.
+/* A packet came on c. Its bytes lie in slab: see tt_kcp_input; those of a sealed one are
+ * overwritten. What makes no sense is counted and dropped. Returns 0 or the fatal error that ended
+ * the session.
  */
 int tt_endpoint_receive(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
                         struct tt_span packet, struct tt_slab *slab);
+
+/* Server: the first sealed packet of a carrier was opened before it was this session's; plain is
+ * what stood in it.
+ */
+int tt_endpoint_receive_opened(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
+                               struct tt_span plain, struct tt_slab *slab);
 
 /* The next packet for c, gathered into g. Returns 0; TT_E_AGAIN: nothing to send on it now;
  * TT_E_FULL: the gather is full, write it first; or the fatal error. Whoever takes a packet sends

@@ -5,6 +5,7 @@
 #include "core/base/clock.h"
 #include "core/base/siphash.h"
 #include "core/session/carriers.h"
+#include "core/session/sealed.h"
 
 #define UNKNOWN_RTT_US   (500 * TT_MS)
 #define MOST_DOUBLINGS   3u
@@ -122,7 +123,8 @@ static void measure_rate(struct tt_carrier *c, uint64_t now_us)
 static bool answer_is_due(const struct tt_carrier *c)
 {
     return c->path.flying.count > 0 || c->blocked || c->live.asked_us != TT_NEVER ||
-           (!c->proven && (c->spent || (c->hellos > 0 && c->endpoint->native)));
+           (!c->proven &&
+            (c->spent || (c->hellos > 0 && (c->endpoint->native || c->endpoint->seal))));
 }
 
 static void restart_clock(struct tt_carrier *c, uint64_t now_us)
@@ -310,6 +312,10 @@ void tt_liveness_pong(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_
         e->stats.stray_pongs++;
         return;
     }
+    if (c->seal && !c->seal->answered) {
+        c->seal->answered = true;
+        tt_carriers_review(e);
+    }
     tt_kcp_path_sample(&e->kcp, &c->path, now_us - l->asked_us);
     e->rtt_us = c->path.rtt.smoothed_us;
     l->asked_us = TT_NEVER;
@@ -372,6 +378,10 @@ uint64_t tt_liveness_deadline(const struct tt_endpoint *e, const struct tt_carri
 
 static void suspect(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_us)
 {
+    if (tt_sealed_asks(e, c, now_us)) { /* its server answers that, or is not there (M-16) */
+        restart_clock(c, now_us);
+        return;
+    }
     c->live.suspect = true;
     c->live.suspect_us = now_us;
     e->stats.suspicions++;

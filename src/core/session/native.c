@@ -7,6 +7,7 @@
 #include "core/base/clock.h"
 #include "core/session/carriers.h"
 #include "core/session/liveness.h"
+#include "core/session/sealed.h"
 
 #define LEAST_MAX_PACKET 576u /* */
 #define PONGS_AT_ONCE    8u
@@ -30,7 +31,7 @@ static uint16_t own_flags(const struct tt_endpoint *e, const struct tt_carrier *
     uint16_t flags = TT_HELLO_RESET;
     if (c->limits.ordered)
         flags |= TT_HELLO_NO_DROPS;
-    if (e && e->config.client && e->kcp.stats.segments_in > 0)
+    if (e && e->config.client && !e->seal && e->kcp.stats.segments_in > 0)
         flags |= TT_HELLO_RESUMED;
     return flags | c->due.hello_flags;
 }
@@ -104,8 +105,8 @@ void tt_native_joined(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_
         tt_carriers_review(e);
 }
 
-/* R-7: anybody could say so on one carrier of a plain session; it counts when it was said on all
- * that are known to reach the peer.
+/* R-7: anybody could say so on one carrier of a plain session; there it counts when it was said on
+ * all that are known to reach the peer.
  */
 void tt_native_review_close(struct tt_endpoint *e)
 {
@@ -114,7 +115,7 @@ void tt_native_review_close(struct tt_endpoint *e)
     {
         const struct tt_carrier *c = TT_CONTAINER_OF(node, struct tt_carrier, node);
         said |= c->close_heard;
-        if (!c->close_heard && c->proven && !c->doomed && !c->live.suspect)
+        if (!e->seal && !c->close_heard && c->proven && !c->doomed && !c->live.suspect)
             return;
     }
     if (said && !e->error)
@@ -141,7 +142,8 @@ static void take_hello(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now
         return;
     }
     const uint32_t number = c->number;
-    if (tt_native_greet(c, hello, 0, e->config.tuning->mtu)) {
+    if ((e->seal && hello->hello.carrier != number) ||
+        tt_native_greet(c, hello, 0, e->config.tuning->mtu + (e->seal ? TT_SEALED_OVERHEAD : 0))) {
         tt_carriers_doom(e, c);
         return;
     }
@@ -149,7 +151,7 @@ static void take_hello(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now
     if (client) {
         c->number = number;
         c->due.hello = false;
-        if (hello->hello.flags & TT_HELLO_UNKNOWN) {
+        if (hello->hello.flags & TT_HELLO_UNKNOWN && !e->seal) {
             hear_unknown(e, c);
             return;
         }
@@ -157,6 +159,8 @@ static void take_hello(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now
             tt_kcp_path_sample(&e->kcp, &c->path, now_us - c->greeted_us);
     }
     tt_native_joined(e, c, now_us);
+    if (e->seal && !client)
+        tt_liveness_want_answer(e, c, now_us); /* M-12 */
 }
 
 /* --- the others --- */
@@ -219,6 +223,8 @@ static void take_state(struct tt_endpoint *e, struct tt_carrier *c, const struct
         c->peer_drains = true;
         break;
     case TT_PEER_GONE:
+        if (e->seal && !e->config.client && tt_numbers_may(&e->seal->numbers, said->state.carrier))
+            (void)tt_seal_take_number(e->seal, said->state.carrier); /* M-11 */
         other = by_number(e, said->state.carrier);
         if (other && other != c) {
             other->named_gone = true;
