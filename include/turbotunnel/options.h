@@ -59,7 +59,8 @@ struct tt_options {
     unsigned smux_version;         /* client: 1 or 2; 0: 2. A server takes what comes. */
     uint64_t session_timeout_us;   /* a session that hears nothing for so long is lost; 0: 10 min */
     uint64_t linger_us;            /* how long closing waits for acknowledgements; 0: 5 s */
-    uint64_t dial_timeout_us;      /* one dial; 0: 10 s */
+    uint64_t dial_timeout_us;      /* one dial, or (tt_dial) all handshakes before it gives up;
+                                      0: 10 s */
     uint64_t redial_first_us;      /* wait after a failed dial, doubling ...; 0: 50 ms */
     uint64_t redial_most_us;       /* ... up to this, then +-20 %; 0: 2 s */
     uint64_t handshake_timeout_us; /* server: a connection's time for its 8 bytes; 0: 10 s */
@@ -68,8 +69,8 @@ struct tt_options {
     uint32_t accept_backlog;       /* server: sessions waiting to be accepted; 0: 128 */
     uint32_t max_streams;          /* of one session, at once; 0: 4096 */
     bool legacy;                   /* the worked example's protocol alone: no control packets */
-    uint32_t max_packet;           /* bytes of the longest packet, either way: 1400 to 65,535, and
-                                      never above what the peer takes; 0: 65,535 */
+    uint32_t max_packet;           /* bytes of the longest packet, either way: 1400 (sealed: 1425)
+                                      to 65,535, and never above what the peer takes; 0: 65,535 */
     uint32_t carriers;             /* client: connections in use at once; 0: 1 */
     uint32_t standby;              /* client: connections kept ready beside them */
     uint64_t carrier_max_bytes;  /* client: a connection carries no more, in each direction, ... */
@@ -81,6 +82,23 @@ struct tt_options {
     uint64_t liveness_ceiling_us; /* and at most; 0: 30 s */
     size_t max_buffer_bytes; /* of the loop: data held for all sessions, an eighth of it not for
                                 what is written; 0: 1 GiB */
+    /* Sealed sessions: every packet is encrypted and authenticated (docs/spec/sealed.md). Keys
+     * (keys.h) are copied, and wiped with the object.
+     */
+    const uint8_t *server_key;  /* client: the server's public key; NULL: plain sessions */
+    const uint8_t *private_key; /* server: its key: all its sessions are sealed; NULL: plain ones;
+                                   client: its own, beside server_key; NULL: it has none */
+    const uint8_t *instance;    /* server: 8 bytes, the same after a restart, others at each server
+                                   that    has the same key; NULL: random ones */
+    /* server: whether the client with this public key may come in; NULL: anybody may, with or
+     * without a key. On the loop's thread; must not call the library.
+     */
+    bool (*welcome)(void *ctx, const uint8_t client_key[32]);
+    void *welcome_ctx;
+    uint32_t max_half_open;    /* server: handshakes without a session yet, at once; 0: 1,000 */
+    uint32_t inits_per_second; /* server: handshakes tried, from one address; 0: 20 */
+    bool one_origin;           /* server: behind a balancer, all come from one address: no limit */
+    uint32_t clock_off_s;      /* server: how far a client's clock may be off; 0: 2 h */
     const struct tt_alloc *alloc; /* NULL: malloc and free */
     struct tt_loop *loop;         /* where it lives; NULL: a loop and thread of its own */
     void (*report)(void *ctx, const struct tt_report *report); /* on the loop's thread; must not

@@ -93,6 +93,11 @@ TT_EXPORT int tt_session_accept_stream(struct tt_session *session, struct tt_str
 /* The session ID as 16 hexadecimal digits; lives as long as the session. */
 TT_EXPORT const char *tt_session_id(const struct tt_session *session);
 
+/* Server: the public key that the session's client has proven to have. Returns 0 or TT_E_INVAL: it
+ * has proven none, or the session is a plain one.
+ */
+TT_EXPORT int tt_session_client_key(struct tt_session *session, uint8_t key[32]);
+
 /* A line for a person about the error that ended the session, or ""; lives as long as the session.
  */
 TT_EXPORT const char *tt_session_error_text(struct tt_session *session);
@@ -110,6 +115,11 @@ struct tt_session_stats {
     uint64_t
         longest_silence_us; /* between two deliveries, while data was arriving before and after */
     uint64_t srtt_us;       /* smoothed round-trip time of the present carrier, 0: unknown */
+    bool sealed, confirmed; /* confirmed: the server is known to have the (sealed) session */
+    uint64_t handshakes; /* sealed client: handshakes begun, for a new session or to ask for it */
+    uint64_t handshakes_unanswered;
+    uint64_t server_full;        /* sealed client: the server said that it is at a limit */
+    uint64_t packets_not_opened; /* sealed: what came and was not from the other end */
 };
 
 TT_EXPORT void tt_session_get_stats(struct tt_session *session, struct tt_session_stats *stats);
@@ -155,7 +165,22 @@ struct tt_listener_stats {
     uint64_t sessions_refused; /* by max_sessions, accept_backlog or memory */
     uint64_t packets_stray;    /* of no session, and unfit to begin one */
     uint64_t buffer_bytes;     /* held for all sessions now */
+    /* Sealed: handshakes that were tried, and what became of them. */
+    uint64_t handshakes, handshakes_opened;  /* opened: a session may follow */
+    uint64_t handshakes_asked;               /* for a session that their client has (M-16) */
+    uint64_t refused_not_opened;             /* by somebody who has not the key, or changed */
+    uint64_t refused_time, refused_replayed; /* clocks that are off; handshakes seen before */
+    uint64_t refused_not_welcome, refused_rate, refused_full;
+    uint64_t half_open_expired;        /* handshakes that nothing came of */
+    uint64_t connections_muted;        /* on which something was wrong */
+    uint64_t connections_unproven_now; /* open, and nothing is proven yet */
+    uint64_t sessions_turned_out;      /* by tt_listener_review_clients */
 };
+
+/* What options.welcome says may have changed: ends the sessions of those that are not welcome any
+ * more. Any thread.
+ */
+TT_EXPORT void tt_listener_review_clients(struct tt_listener *listener);
 
 TT_EXPORT void tt_listener_get_stats(struct tt_listener *listener, struct tt_listener_stats *stats);
 

@@ -4,6 +4,7 @@
 
 #include <turbotunnel/alloc.h>
 #include <turbotunnel/error.h>
+#include <turbotunnel/keys.h>
 #include <turbotunnel/loop.h>
 #include <turbotunnel/options.h>
 #include <turbotunnel/session.h>

@@ -5,6 +5,7 @@
 #include "core/encapsulation.h"
 #include "net/address.h"
 #include "net/redial_packet_conn.h"
+#include "net/sealing.h"
 #include "net/session.h"
 
 #define DEFAULT(field, value)                                                                      \
@@ -16,6 +17,7 @@
 struct client {
     struct tt_session session;        /* what the program holds */
     struct tt_endpoint_tuning tuning; /* of the endpoint */
+    struct tt_client_keys keys;       /* of a sealed session */
     struct tt_endpoint endpoint;
     struct tt_redial_packet_conn redial;
     struct tt_options options;
@@ -65,14 +67,21 @@ static void carrier_changed(struct tt_redial_packet_conn *r, uint64_t now_us)
     tt_worker_mark(c->session.worker, &c->chore);
 }
 
+/* A sealed session stands when the server is known to have it. */
+static bool stands(const struct client *c)
+{
+    return c->endpoint.seal ? tt_sealed_is_confirmed(&c->endpoint) : c->redial.connections > 0;
+}
+
 static void tell_connected(struct client *c)
 {
     struct tt_session *s = &c->session;
     if (c->redial.first_error)
         tt_worker_wake_all(s->worker, &s->change_waiters);
-    if (s->connected || c->redial.connections == 0)
+    if (s->connected || !stands(c))
         return;
     s->connected = true;
+    tt_session_id_format(s->id_text, &c->endpoint.config.id);
     tt_worker_wake_all(s->worker, &s->change_waiters);
     if (s->callbacks.connected)
         s->callbacks.connected(s->callbacks_ctx, s);
@@ -102,6 +111,7 @@ static void destroy(struct client *c)
     tt_list_remove(&c->leftover.node);
     tt_endpoint_dispose(&c->endpoint);
     tt_session_dispose(&c->session);
+    tt_crypto_wipe(&c->keys, sizeof c->keys);
     w->alloc->put(w->alloc->ctx, c);
 }
 
@@ -243,6 +253,16 @@ static void fill_in_defaults(struct tt_options *o)
     DEFAULT(o->carriers, 1);
 }
 
+/* Keys are the object's own from now on: those of the options may go. */
+static int init_seal(struct client *c, struct tt_loop *w, struct tt_seal **seal)
+{
+    if (!c->options.server_key)
+        return TT_OK;
+    const int err = tt_sealing_client_keys(w, &c->options, &c->keys);
+    c->options.server_key = c->options.private_key = NULL;
+    return err ? err : tt_seal_new_client(seal, w->sealer, &c->keys, w->alloc);
+}
+
 static int init_endpoint(struct client *c, struct tt_loop *w)
 {
     struct tt_endpoint_config config = {.tuning = &c->tuning,
@@ -257,6 +277,10 @@ static int init_endpoint(struct client *c, struct tt_loop *w)
     int err = tt_session_id_generate(&config.id, &tt_worker_random);
     if (!err)
         err = tt_worker_random.fill(NULL, &config.conv, sizeof config.conv);
+    if (!err)
+        err = init_seal(c, w, &config.seal);
+    if (config.seal)
+        config.conv = 0; /* M-13 */
     if (!err)
         err = tt_endpoint_init(&c->endpoint, &config, tt_worker_now_us());
     return err;
@@ -303,7 +327,11 @@ static int check(const char *address_text, const struct tt_options *options,
         tt_why(why, "smux version %u: only 1 and 2 exist", options->smux_version);
         return TT_E_INVAL;
     }
-    const int err = tt_session_check(options, why);
+    if (options->private_key && !options->server_key) {
+        tt_why(why, "a key of our own, but not the server's: sealed sessions need that");
+        return TT_E_INVAL;
+    }
+    const int err = tt_session_check(options, options->server_key != NULL, why);
     return err ? err : tt_address_parse(address, address_text, why);
 }
 
@@ -338,8 +366,10 @@ static int begin(const char *address_text, const struct tt_options *options, boo
         tt_worker_mark(w, &c->chore);
         *made = c;
     } else {
-        if (c)
+        if (c) {
+            tt_crypto_wipe(&c->keys, sizeof c->keys);
             w->alloc->put(w->alloc->ctx, c);
+        }
         tt_why(why, "begin a session with %.100s: %s", address_text, tt_strerror(err));
     }
     tt_worker_leave(w, entered);

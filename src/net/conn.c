@@ -16,8 +16,9 @@
  */
 #define KEPT_OF_PACKET 4096u
 
-#define READS_A_TURN   4 /* of one connection, before the others get theirs */
-#define BATCHES_A_TURN 8 /* written by one connection, the same */
+#define DRAINED_READS  64 /* of a connection that ends: a megabyte */
+#define READS_A_TURN   4  /* of one connection, before the others get theirs */
+#define BATCHES_A_TURN 8  /* written by one connection, the same */
 #define BATCH_BYTES    (256u << 10)
 
 /* --- the life of a connection --- */
@@ -102,7 +103,12 @@ int tt_conn_new(struct tt_loop *w, int fd, const struct tt_session_id *id,
         close(fd);
         return TT_E_NOMEM;
     }
-    *c = (struct tt_conn){.worker = w, .owner = owner, .user = user, .fd = fd, .open = true};
+    *c = (struct tt_conn){.worker = w,
+                          .owner = owner,
+                          .user = user,
+                          .fd = fd,
+                          .open = true,
+                          .begun_us = tt_worker_now_us()};
     c->arm.run = rearm;
     (void)tt_decap_init(&c->decap, TT_ENCAP_MAX_PACKET, w->alloc);
     tt_decap_cut(&c->decap, KEPT_OF_PACKET);
@@ -160,6 +166,22 @@ static void drop_left_over(struct left_over *left)
     *left = (struct left_over){NULL, {NULL, 0}};
 }
 
+/* Nothing of it is kept. */
+static void throw_away(struct tt_conn *c, struct tt_span *in)
+{
+    tt_decap_dispose(&c->decap);
+    tt_span_skip(in, in->len);
+}
+
+void tt_conn_drain(struct tt_conn *c)
+{
+    size_t len = 1;
+    for (int i = 0; i < DRAINED_READS && len > 0; i++) {
+        if (tt_tcp_read(c->fd, c->worker->spare_read, sizeof c->worker->spare_read, &len))
+            return;
+    }
+}
+
 /* room: how much can be read at once, when there is more to read; 0: nothing of *in may be left.
  * Returns 0, or why the connection must end.
  */
@@ -171,6 +193,8 @@ static int take_packets(struct tt_conn *c, struct tt_span *in, size_t room, stru
 
     if (c->id_wanted)
         take_id(c, in, now_us);
+    if (c->carrier.muted)
+        throw_away(c, in);
     while (c->open && !c->id_wanted &&
            (err = tt_decap_next_whole(&c->decap, in, room, &packet)) == TT_OK) {
         c->owner->packet(c, now_us, packet, lies_in(slab, packet) ? slab : NULL);

@@ -52,7 +52,7 @@ struct tt_conn {
     int broken;                    /* why a write failed; the loop's thread ends the connection */
     int os_error;                  /* errno behind TT_E_SYSTEM */
     struct tt_list_node idle_node; /* the owner's list of connections in order of last input */
-    uint64_t heard_us;
+    uint64_t begun_us, heard_us;
 };
 
 /* Takes over fd (closed on error too). id: the client's session ID, written first; NULL: a server,
@@ -69,6 +69,9 @@ void tt_conn_flush(struct tt_conn *c, uint64_t now_us);
  * thread that has the lock. The carrier must have been closed or detached.
  */
 void tt_conn_close(struct tt_conn *c);
+
+/* Reads and throws away what has come, so that the other end is not told that it was not read. */
+void tt_conn_drain(struct tt_conn *c);
 
 /* Why it ended, for a person. */
 const char *tt_conn_reason(const struct tt_conn *c, int why);

@@ -4,8 +4,10 @@
 #include "net/listener_packet_conn.h"
 #include "net/session.h"
 
-#define CLOSED_SESSION_US (60 * TT_SECOND)  /* */
-#define MOST_REMEMBERED   65536u            /* 5 MB; above 1,100 sessions a second for less time */
+#define CLOSED_SESSION_US (60 * TT_SECOND) /* */
+#define MOST_REMEMBERED   65536u           /* 5 MB; above 1,100 sessions a second for less time */
+#define LEAST_MUTE_US     (30 * TT_SECOND) /* M-6 ... */
+#define MOST_MUTE_US      (120 * TT_SECOND)
 #define NATIVE_IDLE_US    (100 * TT_SECOND) /* four times what a client lets pass */
 
 static struct tt_listener_packet_conn *of_conn(const struct tt_conn *c)
@@ -15,9 +17,17 @@ static struct tt_listener_packet_conn *of_conn(const struct tt_conn *c)
 
 /* --- what a connection brings and takes --- */
 
+/* On a sealed listener: nobody has shown yet that he may be here. */
+static bool is_unproven(const struct tt_conn *c)
+{
+    return c->id_wanted || (of_conn(c)->sealed && c->carrier.role == TT_CARRIER_UNBOUND);
+}
+
 static void heard(struct tt_conn *c)
 {
     struct tt_listener_packet_conn *l = of_conn(c);
+    if (is_unproven(c))
+        return;
     tt_list_remove(&c->idle_node);
     tt_list_push_back(c->carrier.native ? &l->idle_native : &l->idle, &c->idle_node);
 }
@@ -26,8 +36,10 @@ static void conn_identified(struct tt_conn *c, uint64_t now_us, const struct tt_
 {
     const struct tt_carrier_limits limits = {
         .ordered = true, .max_packet = of_conn(c)->options->max_packet, .framing = TT_ENCAP_HEADER};
-    heard(c);
     tt_queue_packet_conn_attach(&of_conn(c)->queue, now_us, &c->carrier, id, &limits);
+    if (of_conn(c)->sealed && !of_conn(c)->options->one_origin)
+        c->carrier.origin = tt_sealing_origin(c->worker, c->fd);
+    heard(c);
 }
 
 static void conn_packet(struct tt_conn *c, uint64_t now_us, struct tt_span packet,
@@ -43,8 +55,7 @@ static void conn_packet(struct tt_conn *c, uint64_t now_us, struct tt_span packe
 
 static void conn_input_done(struct tt_conn *c, uint64_t now_us)
 {
-    if (!c->id_wanted)
-        heard(c);
+    heard(c);
     if (!c->carrier.endpoint && tt_queue_packet_conn_wants_send(&c->carrier))
         tt_conn_flush(c, now_us); /* its HELLO is answered, though it has no session yet */
     of_conn(c)->changed(of_conn(c));
@@ -115,7 +126,7 @@ void tt_listener_packet_conn_greet(struct tt_listener_packet_conn *l, int fd)
     }
     l->stats.connections_now++;
     l->stats.connections++;
-    c->heard_us = tt_worker_now_us();
+    c->heard_us = c->begun_us;
     tt_list_push_back(&l->unidentified, &c->idle_node);
     l->changed(l);
 }
@@ -134,10 +145,22 @@ static uint64_t expiry(const struct tt_list *list, uint64_t after_us)
     return c ? tt_deadline_after(c->heard_us, after_us) : TT_NEVER;
 }
 
+/* Of a plain listener's connections that have not told their ID; of a sealed one's that have not
+ * proven anything: counted from accept, whatever came.
+ */
+static uint64_t handshake_expiry(const struct tt_listener_packet_conn *l)
+{
+    const struct tt_conn *c = first_conn(&l->unidentified);
+    if (!c)
+        return TT_NEVER;
+    return tt_deadline_after(c->begun_us,
+                             l->sealed ? l->mute_us : l->options->handshake_timeout_us);
+}
+
 uint64_t tt_listener_packet_conn_deadline(const struct tt_listener_packet_conn *l)
 {
     const uint64_t queue_us = tt_queue_packet_conn_deadline(&l->queue);
-    const uint64_t handshake_us = expiry(&l->unidentified, l->options->handshake_timeout_us);
+    const uint64_t handshake_us = handshake_expiry(l);
     const uint64_t idle_us = tt_min_u64(expiry(&l->idle, l->options->session_timeout_us),
                                         expiry(&l->idle_native, NATIVE_IDLE_US));
     return tt_min_u64(tt_min_u64(queue_us, handshake_us), idle_us);
@@ -146,9 +169,10 @@ uint64_t tt_listener_packet_conn_deadline(const struct tt_listener_packet_conn *
 void tt_listener_packet_conn_handle_timeout(struct tt_listener_packet_conn *l, uint64_t now_us)
 {
     tt_queue_packet_conn_handle_timeout(&l->queue, now_us);
-    for (; expiry(&l->unidentified, l->options->handshake_timeout_us) <= now_us;
-         l->stats.handshakes_expired++)
+    for (; handshake_expiry(l) <= now_us; l->stats.handshakes_expired++) {
+        tt_conn_drain(first_conn(&l->unidentified));
         end_conn(first_conn(&l->unidentified), now_us);
+    }
     for (; expiry(&l->idle, l->options->session_timeout_us) <= now_us; l->stats.idle_ended++)
         end_conn(first_conn(&l->idle), now_us);
     for (; expiry(&l->idle_native, NATIVE_IDLE_US) <= now_us; l->stats.idle_ended++)
@@ -157,14 +181,37 @@ void tt_listener_packet_conn_handle_timeout(struct tt_listener_packet_conn *l, u
 
 /* --- the whole --- */
 
+/* M-6: the same for all, so that nobody can tell why a connection ends; and another for each start.
+ */
+static int choose_mute_time(struct tt_listener_packet_conn *l)
+{
+    uint32_t dice;
+    const int err = tt_worker_random.fill(NULL, &dice, sizeof dice);
+    l->mute_us = LEAST_MUTE_US + dice % (MOST_MUTE_US - LEAST_MUTE_US);
+    return err;
+}
+
+static int init_gate(struct tt_listener_packet_conn *l)
+{
+    l->sealed = l->options->private_key != NULL;
+    if (!l->sealed)
+        return TT_OK;
+    const int err = choose_mute_time(l);
+    return err ? err : tt_sealing_gate(l->worker, l->options, &l->keys, &l->gate);
+}
+
 int tt_listener_packet_conn_init(struct tt_listener_packet_conn *l)
 {
+    const int err = init_gate(l);
+    if (err)
+        return err;
     struct tt_queue_packet_conn_config c = {.max_sessions = l->options->max_sessions,
                                             .accept_backlog = l->options->accept_backlog,
                                             .closed_us = CLOSED_SESSION_US,
                                             .max_remembered = MOST_REMEMBERED,
                                             .slabs = &l->worker->slabs,
-                                            .alloc = l->worker->alloc};
+                                            .alloc = l->worker->alloc,
+                                            .gate = l->sealed ? &l->gate : NULL};
     tt_list_init(&l->unidentified);
     tt_list_init(&l->idle);
     tt_list_init(&l->idle_native);
@@ -188,4 +235,6 @@ void tt_listener_packet_conn_dispose(struct tt_listener_packet_conn *l, uint64_t
     end_all(&l->idle, now_us);
     end_all(&l->idle_native, now_us);
     tt_queue_packet_conn_dispose(&l->queue);
+    tt_gate_dispose(&l->gate);
+    tt_crypto_wipe(&l->keys, sizeof l->keys);
 }

@@ -2,9 +2,10 @@
  * packets on them.
  *
  * A connection first tells its session ID, 8 bytes, within 10 s; then the queue packet conn knows
- * which session its packets are for. One that brings nothing for the session timeout is ended, a
- * native one after 100 s (R-34). All are lists in order of time: no timer for each, no scan. The
- * ListenerPacketConn of the worked example.
+ * which session its packets are for. On a sealed listener whoever does not prove to be a client is
+ * read, and told nothing, for a time that is the same for all. One that brings nothing for the
+ * session timeout is ended, a native one after 100 s (R-34). All are lists in order of time: no
+ * timer for each, no scan. The ListenerPacketConn of the worked example.
  */
 #ifndef TT_NET_LISTENER_PACKET_CONN_H
 #define TT_NET_LISTENER_PACKET_CONN_H
@@ -13,6 +14,7 @@
 
 #include "core/queue_packet_conn.h"
 #include "net/conn.h"
+#include "net/sealing.h"
 
 struct tt_listener_packet_conn {
     struct tt_loop *worker;
@@ -22,7 +24,12 @@ struct tt_listener_packet_conn {
     void (*report)(struct tt_listener_packet_conn *l, enum tt_report_kind kind, const char *session,
                    const char *detail);
     struct tt_queue_packet_conn queue;
-    struct tt_list unidentified;    /* connections that have not told their ID, oldest first */
+    bool sealed;
+    struct tt_server_keys keys;     /* of a sealed one ... */
+    struct tt_gate gate;            /* ... as this */
+    uint64_t mute_us;               /* sealed: how long a connection may go without proof (M-6) */
+    struct tt_list unidentified;    /* connections that have not told their ID, or (sealed) proven
+                                       that they are a client's, oldest first */
     struct tt_list idle;            /* the others, in order of last input ... */
     struct tt_list idle_native;     /* ... and those on which a HELLO came */
     struct tt_listener_stats stats; /* of connections */

@@ -1,5 +1,7 @@
 #include "net/redial_packet_conn.h"
 
+#include "core/session/sealed.h"
+
 #include <unistd.h>
 
 #define SLOW_DIAL_US (2 * TT_SECOND) /* */
@@ -19,12 +21,24 @@ static const char *advice(int err)
     }
 }
 
+/* Nothing has ever worked. A handshake may be slow, or lost with its connection: it gets 1, 2, 4
+ * ... seconds, as long as all together may take what one dial may.
+ */
+static bool is_hopeless(const struct tt_redial_packet_conn *r, uint64_t now_us)
+{
+    const struct tt_seal *seal = r->endpoint->seal;
+    if (!seal || r->connections == 0)
+        return r->connections == 0;
+    return seal->phase != TT_SEAL_CONFIRMED &&
+           now_us - r->begun_us + 2 * seal->patience_us > r->options->dial_timeout_us;
+}
+
 /* A dial failed, or brought a connection of no use. */
 static void no_good(struct tt_redial_packet_conn *r, uint64_t now_us, int err, const char *what,
                     const char *why)
 {
     tt_why(&r->why, "%s %.100s: %s%s", what, r->address_text, why, advice(err));
-    if (r->fail_fast && r->connections == 0) {
+    if (r->fail_fast && is_hopeless(r, now_us)) {
         r->first_error = err;
         r->state = TT_REDIAL_STOPPED;
     } else {
@@ -121,8 +135,13 @@ static void add_connection(struct tt_redial_packet_conn *r, uint64_t now_us, int
                                              .framing = TT_ENCAP_HEADER,
                                              .prefix = TT_SESSION_ID_LEN,
                                              .dial_us = dial_us};
-    struct tt_conn *c;
-    const int err = tt_conn_new(r->worker, fd, &r->endpoint->config.id, &conn_owner, r, &c);
+    struct tt_session_id id;
+    struct tt_conn *c = NULL;
+    int err = tt_endpoint_dial_id(r->endpoint, &id);
+    if (err)
+        close(fd);
+    else
+        err = tt_conn_new(r->worker, fd, &id, &conn_owner, r, &c);
     if (err) {
         tt_dialing_failed(&r->dialing, now_us);
         no_good(r, now_us, err, "connect to", tt_strerror(err));
@@ -267,6 +286,7 @@ void tt_redial_packet_conn_begin(struct tt_redial_packet_conn *r, uint64_t now_u
     if (r->state != TT_REDIAL_IDLE)
         return;
     r->state = TT_REDIAL_RUNNING;
+    r->begun_us = now_us;
     tt_redial_packet_conn_review(r, now_us);
 }
 

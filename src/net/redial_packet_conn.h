@@ -40,6 +40,7 @@ struct tt_redial_packet_conn {
     struct tt_dialer dialers[TT_DIALS_AT_ONCE];
     struct tt_chore dial_chore; /* to dial: the loop's thread */
     struct tt_timer wait_timer;
+    uint64_t begun_us;
     uint64_t connections;
     uint64_t suspicions_told, limits_told;
     struct tt_error_text why; /* the last dial failed, or the last connection was no good */

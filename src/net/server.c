@@ -221,8 +221,12 @@ static int set_up(struct tt_listener *l, const char *address, struct tt_error_te
     if (err)
         return err;
     err = tt_listener_packet_conn_init(&l->conns);
-    if (!err)
+    l->options.private_key = l->options.instance = NULL; /* they were copied */
+    if (!err) {
         err = tt_door_bind(&l->door, address, why);
+        if (err)
+            tt_listener_packet_conn_dispose(&l->conns, tt_worker_now_us());
+    }
     if (err)
         tt_timer_dispose(l->worker, &l->timer);
     return err;
@@ -263,7 +267,7 @@ int tt_listen(const char *address, const struct tt_options *options, struct tt_l
 
     *listener = NULL;
     tt_why(why, "%s", "");
-    err = tt_session_check(&o, why);
+    err = tt_session_check(&o, o.private_key != NULL, why);
     if (!err && owns_loop)
         err = tt_loop_new(&o, &o.loop);
     if (!err) {
@@ -390,6 +394,29 @@ void tt_listener_close(struct tt_listener *l)
         tt_loop_free(w);
 }
 
+void tt_listener_review_clients(struct tt_listener *l)
+{
+    const bool entered = tt_worker_enter(l->worker);
+    tt_queue_packet_conn_review_clients(&l->conns.queue);
+    tt_worker_mark(l->worker, &l->chore);
+    tt_worker_leave(l->worker, entered);
+}
+
+static void add_gate_stats(const struct tt_gate_stats *g, struct tt_listener_stats *stats)
+{
+    stats->handshakes = g->inits;
+    stats->handshakes_opened = g->half_opened;
+    stats->handshakes_asked = g->questions;
+    stats->refused_not_opened = g->not_opened;
+    stats->refused_time = g->wrong_time;
+    stats->refused_replayed = g->replayed;
+    stats->refused_not_welcome = g->not_welcome;
+    stats->refused_rate = g->too_many;
+    stats->refused_full = g->refused_full;
+    stats->half_open_expired = g->expired;
+    stats->connections_muted = g->muted;
+}
+
 void tt_listener_get_stats(struct tt_listener *l, struct tt_listener_stats *stats)
 {
     const bool entered = tt_worker_enter(l->worker);
@@ -403,5 +430,7 @@ void tt_listener_get_stats(struct tt_listener *l, struct tt_listener_stats *stat
     stats->sessions_refused = q->backlog_full + q->sessions_full + q->no_memory;
     stats->packets_stray = q->strays + q->wrong_conv;
     stats->buffer_bytes = l->worker->slabs.live_bytes;
+    stats->sessions_turned_out = q->turned_out;
+    add_gate_stats(&l->conns.gate.stats, stats);
     tt_worker_leave(l->worker, entered);
 }

@@ -19,13 +19,17 @@ void tt_session_init(struct tt_session *s, struct tt_loop *w, struct tt_endpoint
     tt_session_id_format(s->id_text, &e->config.id);
 }
 
-int tt_session_check(const struct tt_options *o, struct tt_error_text *why)
+int tt_session_check(const struct tt_options *o, bool sealed, struct tt_error_text *why)
 {
-    if (o->max_packet == 0 ||
-        (o->max_packet >= LEAST_MAX_PACKET && o->max_packet <= TT_ENCAP_MAX_PACKET))
+    const uint32_t least = LEAST_MAX_PACKET + (sealed ? TT_SEALED_OVERHEAD : 0);
+    if (sealed && o->legacy) {
+        tt_why(why, "a sealed session cannot speak the worked example's protocol (legacy)");
+        return TT_E_INVAL;
+    }
+    if (o->max_packet == 0 || (o->max_packet >= least && o->max_packet <= TT_ENCAP_MAX_PACKET))
         return TT_OK;
-    tt_why(why, "packets of up to %" PRIu32 " bytes: it must be %u to %u", o->max_packet,
-           LEAST_MAX_PACKET, TT_ENCAP_MAX_PACKET);
+    tt_why(why, "packets of up to %" PRIu32 " bytes: it must be %" PRIu32 " to %u", o->max_packet,
+           least, TT_ENCAP_MAX_PACKET);
     return TT_E_INVAL;
 }
 
@@ -355,6 +359,29 @@ static uint64_t smoothed_rtt_us(const struct tt_endpoint *e)
     return node ? TT_CONTAINER_OF(node, struct tt_carrier, node)->path.rtt.smoothed_us : 0;
 }
 
+static void add_seal_stats(const struct tt_seal *seal, struct tt_session_stats *stats)
+{
+    if (!seal)
+        return;
+    stats->sealed = true;
+    stats->confirmed = seal->phase == TT_SEAL_CONFIRMED;
+    stats->handshakes = seal->stats.attempts + seal->stats.questions;
+    stats->handshakes_unanswered = seal->stats.unanswered;
+    stats->server_full = seal->stats.server_full;
+    stats->packets_not_opened = seal->stats.not_opened;
+}
+
+int tt_session_client_key(struct tt_session *s, uint8_t key[32])
+{
+    const bool entered = tt_worker_enter(s->worker);
+    const struct tt_seal *seal = s->endpoint->seal;
+    const bool known = seal && seal->peer_known;
+    if (known)
+        memcpy(key, seal->peer_key, TT_KEY_LEN);
+    tt_worker_leave(s->worker, entered);
+    return known ? TT_OK : TT_E_INVAL;
+}
+
 void tt_session_get_stats(struct tt_session *s, struct tt_session_stats *stats)
 {
     const bool entered = tt_worker_enter(s->worker);
@@ -374,6 +401,7 @@ void tt_session_get_stats(struct tt_session *s, struct tt_session_stats *stats)
         .longest_silence_us = s->longest_silence_us,
         .srtt_us = smoothed_rtt_us(s->endpoint),
     };
+    add_seal_stats(s->endpoint->seal, stats);
     tt_worker_leave(s->worker, entered);
 }
 

@@ -10,6 +10,7 @@
 #include <turbotunnel/stream.h>
 
 #include "core/session/endpoint.h"
+#include "core/session/sealed.h"
 #include "net/worker.h"
 
 struct tt_session {
@@ -64,7 +65,7 @@ struct tt_stream {
 int tt_stream_peek_spans(const struct tt_stream *st, struct tt_span *spans, size_t *count);
 
 /* The options that either end may have got wrong. 0, or TT_E_INVAL and the reason in *why. */
-int tt_session_check(const struct tt_options *o, struct tt_error_text *why);
+int tt_session_check(const struct tt_options *o, bool sealed, struct tt_error_text *why);
 
 /* What of the options concerns the core, at either end. */
 void tt_session_tune(struct tt_endpoint_tuning *t, const struct tt_options *o);

@@ -4,6 +4,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "net/sealing.h"
 #include "net/worker.h"
 
 #define DEFAULT_MAX_BUFFER_BYTES ((size_t)1 << 30)
@@ -259,20 +260,28 @@ struct tt_gather *tt_worker_get_gather(struct tt_loop *w)
 {
     struct tt_gather *g = w->spare_gather;
     w->spare_gather = NULL;
-    if (!g)
-        g = w->alloc->get(w->alloc->ctx, sizeof *g);
+    if (g)
+        return g;
+    g = w->alloc->get(w->alloc->ctx, sizeof *g);
     if (!g)
         return NULL;
     g->kept = false;
+    g->built_count = 0;
     tt_gather_reset(g);
     return g;
+}
+
+static void free_gather(struct tt_loop *w, struct tt_gather *g)
+{
+    tt_gather_dispose(g);
+    w->alloc->put(w->alloc->ctx, g);
 }
 
 void tt_worker_put_gather(struct tt_loop *w, struct tt_gather *g)
 {
     tt_gather_reset(g);
     if (w->spare_gather)
-        w->alloc->put(w->alloc->ctx, g);
+        free_gather(w, g);
     else
         w->spare_gather = g;
 }
@@ -430,7 +439,8 @@ static void dispose(struct tt_loop *w)
     (void)uv_loop_close(&w->uv);
     tt_slab_unref(w->slabs.reading);
     if (w->spare_gather)
-        w->alloc->put(w->alloc->ctx, w->spare_gather);
+        free_gather(w, w->spare_gather);
+    tt_sealing_dispose(w);
     tt_slab_pool_dispose(&w->slabs);
     tt_heap_dispose(&w->timers);
     (void)pthread_mutex_destroy(&w->lock);

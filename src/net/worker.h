@@ -46,6 +46,8 @@ struct tt_waiter {
     bool woken;
 };
 
+struct tt_sealer;
+
 struct tt_loop { /* the public name of a worker */
     uv_loop_t uv;
     uv_async_t wake;
@@ -62,6 +64,7 @@ struct tt_loop { /* the public name of a worker */
     const struct tt_alloc *alloc;
     struct tt_slab_pool slabs;
     struct tt_gather *spare_gather; /* or NULL */
+    struct tt_sealer *sealer;       /* of the sealed sessions here, or NULL */
     uint8_t spare_read[16384];      /* to read into when the pool has no slab: acks free some */
     struct tt_heap timers;          /* of struct tt_timer */
     struct tt_list chores;          /* of struct tt_chore: marked in this turn */
