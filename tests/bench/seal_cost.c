@@ -1,0 +1,126 @@
+/* What sealing costs: CPU seconds for 10^9 bytes, each packet sealed once and opened once.
+ *
+ *     seal_cost [MEGABYTES]      how much in a round (default 64)
+ *
+ * Beside tt_crypto_seal and tt_crypto_open stands a bare loop of libcrypto's own calls, with the
+ * least that they can do: contexts that keep their key, a nonce, 8 bytes of associated data, a tag.
+ * That is the yardstick: no sealed session can be cheaper than it. Rounds take turns, and of each
+ * the fastest counts, so that what else the machine does falls out.
+ *
+ * Prints a line a packet size: bytes, seconds of the bare loop, seconds of ours, their ratio. Exit
+ * status: 0, 1 something went wrong, 2 bad usage.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <openssl/evp.h>
+
+#include <turbotunnel/error.h>
+
+#include "core/seal/crypto.h"
+#include "require.h"
+
+#define ROUNDS     9u
+#define LARGEST    65000u
+#define HEADER_LEN 8u
+
+static const uint8_t key[TT_KEY_LEN] = "a key that nobody has, 32 bytes.";
+static const uint8_t header[HEADER_LEN] = {3};
+
+struct bench {
+    struct tt_crypto *crypto;
+    EVP_CIPHER_CTX *seal, *open;
+    uint8_t packet[LARGEST + TT_TAG_LEN];
+};
+
+static void bare_begin(struct bench *b)
+{
+    EVP_CIPHER *cipher = EVP_CIPHER_fetch(NULL, "ChaCha20-Poly1305", NULL);
+    b->seal = EVP_CIPHER_CTX_new();
+    b->open = EVP_CIPHER_CTX_new();
+    require(cipher && b->seal && b->open &&
+                EVP_EncryptInit_ex2(b->seal, cipher, key, NULL, NULL) == 1 &&
+                EVP_DecryptInit_ex2(b->open, cipher, key, NULL, NULL) == 1,
+            "libcrypto has no ChaCha20-Poly1305");
+    EVP_CIPHER_free(cipher);
+}
+
+static void bare(struct bench *b, size_t len, uint64_t number)
+{
+    uint8_t nonce[12] = {0};
+    uint8_t *tag = b->packet + len;
+    int n;
+    memcpy(nonce + 4, &number, sizeof(number));
+    require(EVP_EncryptInit_ex2(b->seal, NULL, NULL, nonce, NULL) == 1 &&
+                EVP_EncryptUpdate(b->seal, NULL, &n, header, HEADER_LEN) == 1 &&
+                EVP_EncryptUpdate(b->seal, b->packet, &n, b->packet, (int)len) == 1 &&
+                EVP_EncryptFinal_ex(b->seal, tag, &n) == 1 &&
+                EVP_CIPHER_CTX_ctrl(b->seal, EVP_CTRL_AEAD_GET_TAG, TT_TAG_LEN, tag) == 1,
+            "it does not seal");
+    require(EVP_DecryptInit_ex2(b->open, NULL, NULL, nonce, NULL) == 1 &&
+                EVP_DecryptUpdate(b->open, NULL, &n, header, HEADER_LEN) == 1 &&
+                EVP_DecryptUpdate(b->open, b->packet, &n, b->packet, (int)len) == 1 &&
+                EVP_CIPHER_CTX_ctrl(b->open, EVP_CTRL_AEAD_SET_TAG, TT_TAG_LEN, tag) == 1 &&
+                EVP_DecryptFinal_ex(b->open, tag, &n) == 1,
+            "it does not open");
+}
+
+static void ours(struct bench *b, size_t len, uint64_t number)
+{
+    const struct tt_span ad = tt_span_of(header, HEADER_LEN);
+    require(tt_crypto_seal(b->crypto, key, number, ad, b->packet, len) == TT_OK, "tt_crypto_seal");
+    require(tt_crypto_open(b->crypto, key, number, ad, b->packet, len + TT_TAG_LEN) == TT_OK,
+            "tt_crypto_open");
+}
+
+static double cpu_s(void)
+{
+    struct timespec t;
+    require(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) == 0, "clock_gettime");
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* CPU seconds for 10^9 bytes. */
+static double round_s(struct bench *b, void (*packet)(struct bench *, size_t, uint64_t), size_t len,
+                      uint64_t packets)
+{
+    const double began = cpu_s();
+    for (uint64_t i = 0; i < packets; i++)
+        packet(b, len, i);
+    return (cpu_s() - began) * 1e9 / ((double)packets * (double)len);
+}
+
+static void measure(struct bench *b, size_t len, uint64_t round_bytes)
+{
+    const uint64_t packets = round_bytes / len + 1;
+    double best_bare = 1e9;
+    double best_ours = 1e9;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        const double bare_s = round_s(b, bare, len, packets);
+        const double ours_s = round_s(b, ours, len, packets);
+        best_bare = bare_s < best_bare ? bare_s : best_bare;
+        best_ours = ours_s < best_ours ? ours_s : best_ours;
+    }
+    printf("%zu %.3f %.3f %.3f\n", len, best_bare, best_ours, best_ours / best_bare);
+}
+
+int main(int argc, char **argv)
+{
+    static const size_t sizes[] = {1400, 4096, 16384, LARGEST};
+    static struct bench b;
+    const unsigned long megabytes = argc == 2 ? strtoul(argv[1], NULL, 10) : 64;
+    if (argc > 2 || megabytes == 0 || megabytes > 100000) {
+        fprintf(stderr, "usage: seal_cost [MEGABYTES]\n");
+        return 2;
+    }
+    require(tt_crypto_new(&b.crypto) == TT_OK, "tt_crypto_new");
+    bare_begin(&b);
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+        measure(&b, sizes[i], megabytes * 1000000);
+    EVP_CIPHER_CTX_free(b.seal);
+    EVP_CIPHER_CTX_free(b.open);
+    tt_crypto_free(b.crypto);
+    return 0;
+}
