@@ -438,6 +438,7 @@ static int init_flows(struct tt_lil_connection *c)
 
     c->left_bytes = tt_lil_jitter(&w->jitter, c->number, TT_LIL_DRAW_BYTES, o->after_bytes);
     for (int i = 0; i < 2; i++) {
+        c->flows[i].record = (struct tt_lil_record){w->dump, c->number, i == UP ? "up" : "down"};
         c->flows[i].rate.bytes_per_s = o->rate_bytes_s;
         if (o->after_bytes > 0 && (o->count == TT_LIL_COUNT_TOTAL || o->count == counted[i]))
             c->flows[i].left_bytes = &c->left_bytes;

@@ -13,6 +13,7 @@
 #ifndef TT_LIL_CONNECTION_H
 #define TT_LIL_CONNECTION_H
 
+#include "dump.h"
 #include "hold.h"
 #include "jitter.h"
 #include "options.h"
@@ -34,6 +35,7 @@ struct tt_lil_world {
     const struct tt_lil_options *options;
     struct tt_lil_jitter jitter;
     struct tt_lil_pool pool;
+    struct tt_lil_dump *dump;
     const struct addrinfo *upstream; /* tried one after the other */
     void (*happened)(void *ctx, struct tt_lil_connection *c, enum tt_lil_connection_event event);
     void *ctx;

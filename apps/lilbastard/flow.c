@@ -75,15 +75,25 @@ static enum tt_lil_flow_result send_due(struct tt_lil_flow *flow, int sink_fd, u
     return flow->left_bytes && *flow->left_bytes == 0 ? TT_LIL_FLOW_USED_UP : TT_LIL_FLOW_GOES_ON;
 }
 
+static void write_down(struct tt_lil_flow *flow, size_t bytes)
+{
+    const struct tt_lil_record *r = &flow->record;
+    struct iovec pieces[2];
+    const int count = tt_lil_hold_newest(&flow->hold, bytes, pieces);
+    tt_lil_dump_record(r->dump, r->number, r->direction, pieces, count);
+}
+
 static enum tt_lil_flow_result receive(struct tt_lil_flow *flow, int source_fd)
 {
     const size_t room = tt_lil_hold_room(&flow->hold);
     const ssize_t n = tt_lil_hold_receive(&flow->hold, source_fd);
 
-    if (n == 0) {
+    if (n > 0) {
+        write_down(flow, (size_t)n);
+    } else if (n == 0) {
         flow->end_read = true;
         flow->end_due_us = tt_lil_hold_arrival_due_us(&flow->hold);
-    } else if (n < 0 && n != -EAGAIN && n != -EINTR) {
+    } else if (n != -EAGAIN && n != -EINTR) {
         return TT_LIL_FLOW_SOURCE_FAILED;
     }
     /* Less than asked for: there is no more now, and trying would only cost a system call. */

@@ -6,12 +6,21 @@
 #ifndef TT_LIL_FLOW_H
 #define TT_LIL_FLOW_H
 
+#include "dump.h"
 #include "hold.h"
 #include "rate.h"
+
+/* Where what is read is written down, and under which name. */
+struct tt_lil_record {
+    struct tt_lil_dump *dump; /* borrowed */
+    uint64_t number;
+    const char *direction;
+};
 
 struct tt_lil_flow {
     struct tt_lil_hold hold;
     struct tt_lil_rate rate;
+    struct tt_lil_record record;
     uint64_t *left_bytes; /* borrowed; how many may still be forwarded. NULL: no limit */
     uint64_t forwarded_bytes;
     uint64_t end_due_us; /* when the end that was read may be passed on */

@@ -169,6 +169,11 @@ ssize_t tt_lil_hold_receive(struct tt_lil_hold *hold, int fd)
     return n;
 }
 
+int tt_lil_hold_newest(const struct tt_lil_hold *hold, size_t bytes, struct iovec pieces[2])
+{
+    return ring_pieces(hold, hold->start_bytes + hold->held_bytes - bytes, bytes, pieces);
+}
+
 ssize_t tt_lil_hold_send(struct tt_lil_hold *hold, int fd, size_t max_bytes)
 {
     struct iovec pieces[2];

@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 /* Idle buffers of one size. */
 struct tt_lil_pool {
@@ -57,6 +58,11 @@ size_t tt_lil_hold_room(const struct tt_lil_hold *hold);
  * Returns the number of bytes, 0 at the end of the stream, or a negative errno.
  */
 ssize_t tt_lil_hold_receive(struct tt_lil_hold *hold, int fd);
+
+/* Describes the last `bytes` bytes that came in and are still held, in one piece or two, which are
+ * valid until the next call. Returns how many.
+ */
+int tt_lil_hold_newest(const struct tt_lil_hold *hold, size_t bytes, struct iovec pieces[2]);
 
 /* Writes once to fd: what is due, and at most max_bytes, of which there must be some.
  * Returns the number of bytes or a negative errno.

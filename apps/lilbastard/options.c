@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define US_PER_S    1000000.0
-#define US_PER_MS   1000.0
-#define MAX_SECONDS 1e9 /* 30 years: far below where microseconds in 64 bits would wrap */
+#define US_PER_S       1000000.0
+#define US_PER_MS      1000.0
+#define DUMP_MAX_BYTES (UINT64_C(1) << 30)
+#define MAX_SECONDS    1e9 /* 30 years: far below where microseconds in 64 bits would wrap */
 
 /* Sets one field from its text. Returns NULL, or why the text is no good (a static string). */
 typedef const char *set_option(struct tt_lil_options *options, const char *text);
@@ -146,6 +147,17 @@ static const char *set_seed(struct tt_lil_options *o, const char *text)
     return NULL;
 }
 
+static const char *set_dump(struct tt_lil_options *o, const char *text)
+{
+    o->dump_path = text;
+    return text[0] ? NULL : "a file name cannot be empty";
+}
+
+static const char *set_dump_max(struct tt_lil_options *o, const char *text)
+{
+    return take_count(&o->dump_max_bytes, text, UINT64_MAX / 4);
+}
+
 static const char *set_max_connections(struct tt_lil_options *o, const char *text)
 {
     return take_count(&o->max_connections, text, 1u << 24);
@@ -176,6 +188,8 @@ static const struct option_spec specs[] = {
     {0, "buffer", "BYTES", set_buffer, "hold at most so much, per connection and direction"},
     {0, "jitter", "PERCENT", set_jitter, "vary -w, --after-bytes and --delay by up to +-PERCENT"},
     {0, "seed", "N", set_seed, "make --jitter the same in every run"},
+    {0, "dump", "FILE", set_dump, "write all that the programs send to FILE, both directions"},
+    {0, "dump-max", "BYTES", set_dump_max, "end the dump at that size (default 1G)"},
     {0, "max-connections", "N", set_max_connections, "serve at most N at a time (default 10000)"},
     {'h', "help", NULL, set_help, "print this and exit"},
     {'V', "version", NULL, set_version, "print the version and exit"},
@@ -261,7 +275,7 @@ int tt_lil_options_parse(struct tt_lil_options *options, int argc, char **argv,
 {
     bool only_operands = false;
 
-    *options = (struct tt_lil_options){.max_connections = 10000};
+    *options = (struct tt_lil_options){.max_connections = 10000, .dump_max_bytes = DUMP_MAX_BYTES};
     for (int at = 1; at < argc && !options->help && !options->version; at++) {
         if (!only_operands && strcmp(argv[at], "--") == 0)
             only_operands = true;

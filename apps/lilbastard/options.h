@@ -26,6 +26,8 @@ struct tt_lil_options {
     double jitter_percent;
     uint64_t seed;
     bool seed_given;
+    const char *dump_path; /* NULL: nothing is dumped; borrowed from argv */
+    uint64_t dump_max_bytes;
     uint64_t max_connections;
     bool help, version; /* asked for: print it and do nothing else */
 };

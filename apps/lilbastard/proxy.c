@@ -28,6 +28,7 @@ struct proxy {
     struct tt_lil_world world;
     struct tt_lil_listener listener;
     struct addrinfo *listen_on, *upstream; /* owned */
+    struct tt_lil_dump dump;
     uv_signal_t signals[2];
     struct list active; /* those that --max-connections counts */
     struct list silent; /* those that only stay open; bounded by the same number */
@@ -185,6 +186,7 @@ static void init_world(struct proxy *p)
         .options = o,
         .jitter = {.seed = o->seed, .percent = o->jitter_percent},
         .pool.buffer_bytes = o->buffer_bytes > 0 ? o->buffer_bytes : usual_bytes,
+        .dump = &p->dump,
         .upstream = p->upstream,
         .happened = happened,
         .ctx = p,
@@ -203,6 +205,18 @@ static void announce(const struct proxy *p)
         tt_lil_log("jitter seed %" PRIu64, p->world.jitter.seed);
 }
 
+static int open_dump(struct proxy *p)
+{
+    const struct tt_lil_options *o = p->options;
+    const int err = o->dump_path ? tt_lil_dump_open(&p->dump, o->dump_path, o->dump_max_bytes) : 0;
+
+    if (err < 0)
+        tt_lil_log("lilbastard: cannot write --dump %.200s: %s; give a file in a folder that you "
+                   "may write to",
+                   o->dump_path, strerror(-err));
+    return err;
+}
+
 /* Returns 0 when everything is ready for the loop, or -1 after saying why not. */
 static int start(struct proxy *p)
 {
@@ -210,7 +224,7 @@ static int start(struct proxy *p)
     char error[TT_LIL_LISTEN_ERROR_TEXT];
 
     if (resolve("LISTEN", o->listen_text, &o->listen, &p->listen_on) < 0 ||
-        resolve("UPSTREAM", o->upstream_text, &o->upstream, &p->upstream) < 0)
+        resolve("UPSTREAM", o->upstream_text, &o->upstream, &p->upstream) < 0 || open_dump(p) < 0)
         return -1;
     if (tt_lil_listener_open(&p->listener, &p->loop, p->listen_on, o->buffer_bytes, error) < 0) {
         tt_lil_log("lilbastard: %s", error);
@@ -226,7 +240,7 @@ static int start(struct proxy *p)
 
 int tt_lil_proxy_run(const struct tt_lil_options *options)
 {
-    struct proxy p = {.options = options};
+    struct proxy p = {.options = options, .dump.fd = -1};
 
     if (uv_loop_init(&p.loop) != 0) {
         tt_lil_log("lilbastard: cannot make an event loop; are there free file descriptors?");
@@ -235,6 +249,7 @@ int tt_lil_proxy_run(const struct tt_lil_options *options)
     int result = start(&p);
     uv_run(&p.loop, UV_RUN_DEFAULT);
     uv_loop_close(&p.loop);
+    tt_lil_dump_close(&p.dump);
     tt_lil_pool_dispose(&p.world.pool);
     if (p.listen_on)
         freeaddrinfo(p.listen_on);

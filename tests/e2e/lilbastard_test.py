@@ -14,6 +14,7 @@ import resource
 import select
 import signal
 import socket
+import tempfile
 import time
 
 import harness
@@ -156,6 +157,8 @@ BAD_USAGE = [
     (["--buffer", "2G", "127.0.0.1:0", "127.0.0.1:1"], "option --buffer 2G: it is too large"),
     (["--jitter", "101", "127.0.0.1:0", "127.0.0.1:1"], "it is not a number from 0 to 100"),
     (["--seed", "-3", "127.0.0.1:0", "127.0.0.1:1"], "it is not a whole number"),
+    (["--dump", "", "127.0.0.1:0", "127.0.0.1:1"], "a file name cannot be empty"),
+    (["--dump-max", "0", "127.0.0.1:0", "127.0.0.1:1"], "it must be at least 1"),
     (["--max-connections", "none", "127.0.0.1:0", "127.0.0.1:1"], "it is not a whole number"),
 ]
 
@@ -806,6 +809,86 @@ def test_jitter_varies_the_lifetime():
             equal(read_to_end(pair.client), b"", "the client")
             check(age_s(proxy.wait_line(r"terminated \(fin\) after ([0-9.]+) s")) >= 0.065,
                   "it ended before its drawn time")
+
+
+# --- the dump ---------------------------------------------------------------------------------
+
+
+def read_dump(path):
+    """{(connection, "up" or "down"): all its bytes}, as the manual page has the format."""
+    with open(path, "rb") as file:
+        dump = file.read()
+    streams = {}
+    while dump:
+        head, dump = dump.split(b"\n", 1)
+        number, direction, length = re.fullmatch(rb"#([0-9]+) (up|down) ([0-9]+)", head).groups()
+        length = int(length)
+        equal(dump[length:length + 1], b"\n", "what follows a record")
+        key = int(number), direction.decode()
+        streams[key] = streams.get(key, b"") + dump[:length]
+        dump = dump[length + 1:]
+    return streams
+
+
+def test_the_dump_has_every_byte_of_both_directions():
+    up, down = random_bytes(3 * MIB, seed=1), random_bytes(2 * MIB, seed=2)
+    with tempfile.TemporaryDirectory() as folder, Listener() as upstream:
+        path = os.path.join(folder, "dump")
+        # A size that divides nothing: what is read wraps round in the ring at every place.
+        with Proxy("--dump", path, "--buffer", 100003, upstream=upstream.address) as proxy:
+            with Pair(proxy, upstream) as first, Pair(proxy, upstream) as second:
+                senders = [Sender(first.client, up), Sender(first.server, down)]
+                equal(read_exactly(first.server, len(up)), up, "up")
+                equal(read_exactly(first.client, len(down)), down, "down")
+                for sender in senders:
+                    sender.finish()
+                second.client.sendall(b"a marker")
+                equal(read_exactly(second.server, 8), b"a marker", "up on the second")
+            # It is still running: what was forwarded is in the file already.
+            dumped = read_dump(path)
+        equal(sorted(dumped), [(1, "down"), (1, "up"), (2, "up")], "streams")
+        same_bytes(dumped[1, "up"], up, "up")
+        same_bytes(dumped[1, "down"], down, "down")
+        equal(dumped[2, "up"], b"a marker", "the second connection")
+        with open(path, "rb") as file:
+            check(b"a marker" in file.read(), "what grep would look for is not there")
+        equal(os.stat(path).st_mode & 0o777, 0o600, "mode of the file")
+
+
+def test_what_was_held_when_a_connection_ended_is_in_the_dump():
+    with tempfile.TemporaryDirectory() as folder, Listener() as upstream:
+        path = os.path.join(folder, "dump")
+        with Proxy("--dump", path, "--after-bytes", 3, upstream=upstream.address) as proxy:
+            with Pair(proxy, upstream) as pair:
+                pair.client.sendall(b"abcdef")
+                equal(read_to_end(pair.server), b"abc", "forwarded")
+            equal(read_dump(path), {(1, "up"): b"abcdef"}, "dumped")
+
+
+def test_the_dump_ends_at_its_limit_and_forwarding_goes_on():
+    with tempfile.TemporaryDirectory() as folder, EchoServer() as upstream:
+        path = os.path.join(folder, "dump")
+        with Proxy("--dump", path, "--dump-max", "64K", upstream=upstream.address) as proxy:
+            data = random_bytes(4 * MIB)
+            same_bytes(echo_through(proxy, data), data, "echo")
+            proxy.wait_line(r"^dump ended: it is as large as --dump-max allows$")
+            check(os.stat(path).st_size <= 64 << 10, f"it has {os.stat(path).st_size} bytes")
+            for (_, direction), part in read_dump(path).items():
+                equal(part, data[:len(part)], direction)
+            equal(proxy.stop(), 0, "exit status")
+            equal(len([line for line in proxy.lines if "dump" in line]), 1, "lines about it")
+
+
+def test_a_dump_that_cannot_be_written_ends_and_forwarding_goes_on():
+    with EchoServer() as upstream, Proxy("--dump", "/dev/full", upstream=upstream.address) as proxy:
+        equal(echo_through(proxy, b"hello"), b"hello", "echo")
+        proxy.wait_line(r"^dump ended: No space left on device$")
+
+
+def test_a_dump_that_cannot_be_opened_is_one_line_with_the_reason():
+    status, _, errors = run(LILBASTARD, "--dump", "/nowhere/dump", "127.0.0.1:0", "127.0.0.1:1")
+    equal((status, len(errors)), (1, 1), "status, lines")
+    check("cannot write --dump /nowhere/dump: No such file or directory" in errors[0], errors[0])
 
 
 # --- limits, and what idleness costs ----------------------------------------------------------
