@@ -14,7 +14,9 @@
 extern "C" {
 #endif
 
-/* "MAJOR.MINOR.PATCH", a static string. */
+/* The release of the library that runs, "MAJOR.MINOR.PATCH": with the shared library perhaps
+ * another than the program was built with. A static string; any thread, at any time.
+ */
 TT_EXPORT const char *tt_version(void);
 
 #ifdef __cplusplus

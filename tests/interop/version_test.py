@@ -5,7 +5,9 @@ A Go server speaks one version. One that gets the other gives the session up and
 goes on acknowledging. Our client must find that out by itself, and say what to do.
 """
 
+import os
 import re
+import subprocess
 
 import peers
 from peers import GoServer
@@ -48,6 +50,17 @@ def test_smux_1_to_a_server_of_smux_2_with_much_to_say():
 def test_a_client_without_input_is_told_too():
     with GoServer("-smux", 1) as server:
         return must_advise(echo(TURBO_CLIENT, "--smux", 2, server.address, data=b""), 1)
+
+
+def test_the_peers_are_those_that_the_documentation_names():
+    """Another version may behave in another way: whoever changes it reads docs/spec/ again."""
+    path = os.path.join(peers.HERE, "..", "..", "docs", "versions.md")
+    with open(path, encoding="utf-8") as page:
+        named = dict(re.findall(r"^\| ([\w-]+)[^|]* \| ([0-9.]+) \(Debian 12\) \|", page.read(), re.MULTILINE))
+    for name, package in (("kcp-go", "kcp"), ("smux", "smux")):
+        command = ["dpkg-query", "-W", "-f", "${Version}", f"golang-github-xtaci-{package}-dev"]
+        installed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        equal(named.get(name), re.match(r"[0-9.]+", installed)[0], f"{name}: named, and installed")
 
 
 def test_our_server_takes_both():
