@@ -37,6 +37,42 @@ TT_EXPORT int tt_loop_start(struct tt_loop *loop);
  */
 TT_EXPORT void tt_loop_stop(struct tt_loop *loop);
 
+/* --- a loop inside another one ---
+ *
+ * A program that waits for its own things, in poll, in libuv or in whatever loop it has, waits for
+ * the descriptor too, and lets the library do what it can when that is readable or the time is
+ * over:
+ *
+ *     for (;;) {
+ *         struct pollfd fds[] = {{.fd = tt_loop_fd(loop), .events = POLLIN}, ...its own...};
+ *         poll(fds, count, tt_loop_timeout(loop));
+ *         tt_loop_turn(loop);
+ *     }
+ *
+ * The thread that has called tt_loop_turn is the loop's thread, also between the turns: calls that
+ * wait return TT_E_INVAL there, and closing does not wait: tt_session_close goes on behind your
+ * back while there are turns, tt_listener_close ends at once. Other threads may wait, as long as
+ * this one turns. examples/embed/ has whole programs.
+ */
+
+/* Readable when there is something to do; nothing else may be done with it. The same for the loop's
+ * life. Any thread.
+ */
+TT_EXPORT int tt_loop_fd(const struct tt_loop *loop);
+
+/* How many milliseconds to wait for that at most: 0: not at all, -1: without a limit. Ask before
+ * each wait; whatever was called in between may have changed it. The loop's thread.
+ */
+TT_EXPORT int tt_loop_timeout(struct tt_loop *loop);
+
+/* Does what can be done without waiting, and calls back. Calling it too often costs time and does
+ * no harm; tt_loop_stop does not concern it. Returns 0, or TT_E_INVAL: it runs already, or this is
+ * a callback.
+ */
+TT_EXPORT int tt_loop_turn(struct tt_loop *loop);
+
+/* --- the end --- */
+
 /* Stops the loop's own thread, if any, and frees all. Sessions and listeners on it must have been
  * closed; those that still linger end now. Not from a callback.
  */

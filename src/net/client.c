@@ -213,7 +213,7 @@ static int close_session(struct tt_session *s, bool may_wait)
 
     c->linger_until_us = tt_deadline_after(tt_worker_now_us(), s->linger_us);
     tt_worker_mark(w, &c->chore);
-    if (!may_wait || !w->running) {
+    if (!may_wait || !tt_worker_runs_elsewhere(w)) {
         abandon(c);
         return TT_OK;
     }
@@ -437,7 +437,7 @@ int tt_dial(const char *address, const struct tt_options *options, struct tt_ses
     *session = NULL;
     if (owns_loop)
         err = make_loop(&o, why);
-    else if (tt_worker_is_callback(o.loop))
+    else if (tt_worker_must_not_wait(o.loop))
         err = TT_E_INVAL;
     if (err)
         return err;

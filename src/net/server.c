@@ -298,7 +298,7 @@ int tt_listener_accept(struct tt_listener *l, struct tt_session **session)
 {
     int err;
     *session = NULL;
-    if (tt_worker_is_callback(l->worker))
+    if (tt_worker_must_not_wait(l->worker))
         return TT_E_INVAL;
     const bool entered = tt_worker_enter(l->worker);
     while ((err = l->stopped ? TT_E_CLOSED : accept_session(l, session)) == TT_E_AGAIN)
@@ -377,10 +377,10 @@ void tt_listener_close(struct tt_listener *l)
         return;
     }
     const bool entered = tt_worker_enter(w);
-    if (w->running)
+    if (tt_worker_runs_elsewhere(w))
         await_settled(l);
     tt_list_remove(&l->door_chore.node);
-    if (w->running) {
+    if (tt_worker_runs_elsewhere(w)) {
         l->door_chore.run = destroy;
         tt_worker_mark_for_loop(w, &l->door_chore);
         while (!l->destroyed)

@@ -143,7 +143,7 @@ static int accept_one(struct tt_session *s, struct tt_stream **stream)
 int tt_session_accept_stream(struct tt_session *s, struct tt_stream **stream)
 {
     int err;
-    if (tt_worker_is_callback(s->worker))
+    if (tt_worker_must_not_wait(s->worker))
         return TT_E_INVAL;
     const bool entered = tt_worker_enter(s->worker);
     while ((err = accept_one(s, stream)) == TT_E_AGAIN && !tt_session_error(s))
@@ -313,7 +313,7 @@ void tt_session_set_callbacks(struct tt_session *s, const struct tt_session_call
 int tt_session_close(struct tt_session *s)
 {
     struct tt_loop *w = s->worker;
-    const bool may_wait = !tt_worker_is_callback(w);
+    const bool may_wait = !tt_worker_must_not_wait(w);
     const bool owns_loop = s->owns_loop;
     const bool entered = tt_worker_enter(w);
     s->closing = true;

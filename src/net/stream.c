@@ -40,7 +40,7 @@ int tt_stream_read(struct tt_stream *st, void *buf, size_t cap, size_t *len)
     int err;
 
     *len = 0;
-    if (cap == 0 || tt_worker_is_callback(w))
+    if (cap == 0 || tt_worker_must_not_wait(w))
         return TT_E_INVAL;
     const bool entered = tt_worker_enter(w);
     while ((err = read_some(st, buf, cap, len)) == TT_E_AGAIN)
@@ -84,7 +84,7 @@ int tt_stream_write(struct tt_stream *st, const void *data, size_t len)
     const uint8_t *at = data;
     int err = TT_OK;
 
-    if (tt_worker_is_callback(w))
+    if (tt_worker_must_not_wait(w))
         return TT_E_INVAL;
     const bool entered = tt_worker_enter(w);
     while (len > 0 && !err) {

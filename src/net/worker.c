@@ -149,6 +149,22 @@ bool tt_worker_is_callback(const struct tt_loop *w)
     return has_lock(w) && w->in_turn;
 }
 
+static bool is_turner(const struct tt_loop *w)
+{
+    return atomic_load_explicit(&w->turner, memory_order_relaxed) == &this_thread;
+}
+
+bool tt_worker_must_not_wait(const struct tt_loop *w)
+{
+    return tt_worker_is_callback(w) || is_turner(w);
+}
+
+bool tt_worker_runs_elsewhere(const struct tt_loop *w)
+{
+    return w->running ||
+           (atomic_load_explicit(&w->turner, memory_order_relaxed) != NULL && !is_turner(w));
+}
+
 /* What a thread of the program leaves to the loop: its handles, and an earlier deadline. */
 static void hand_over(struct tt_loop *w)
 {
@@ -230,10 +246,8 @@ void tt_worker_turn(struct tt_loop *w)
     w->in_turn = true;
 }
 
-/* libuv runs this after all callbacks of a turn, just before it sleeps. */
-static void end_of_turn(uv_prepare_t *handle)
+static void end_turn(struct tt_loop *w)
 {
-    struct tt_loop *w = handle->data;
     tt_worker_turn(w);
     const uint64_t now_us = tt_worker_now_us();
     run_due_timers(w, now_us);
@@ -242,11 +256,17 @@ static void end_of_turn(uv_prepare_t *handle)
         do_chores(&w->loop_chores, now_us);
     } while (!tt_list_empty(&w->chores));
     arm_timer(w, now_us);
-    if (w->stopping || (w->orphan && tt_list_empty(&w->leftovers)))
+    if (w->running && (w->stopping || (w->orphan && tt_list_empty(&w->leftovers))))
         uv_stop(&w->uv);
     signal_woken(w);
     w->in_turn = false;
     release_lock(w);
+}
+
+/* libuv runs this after all callbacks of a turn, just before it sleeps. */
+static void end_of_turn(uv_prepare_t *handle)
+{
+    end_turn(handle->data);
 }
 
 static void woken_up(uv_async_t *handle)
@@ -312,7 +332,7 @@ int tt_loop_new(const struct tt_options *options, struct tt_loop **loop)
     *loop = NULL;
     if (!w)
         return TT_E_NOMEM;
-    *w = (struct tt_loop){.alloc = alloc, .armed_us = TT_NEVER};
+    *w = (struct tt_loop){.alloc = alloc, .armed_us = TT_NEVER, .turned_again = true};
     int err = fill_random(NULL, w->hash_key, sizeof w->hash_key);
     if (!err)
         err = init_handles(w);
@@ -349,10 +369,44 @@ static int begin_running(struct tt_loop *w, bool threaded)
     const bool was = w->running;
     if (!was) {
         w->running = true;
+        atomic_store_explicit(&w->turner, NULL, memory_order_relaxed);
         w->threaded = threaded;
     }
     tt_worker_leave(w, entered);
     return was ? TT_E_INVAL : TT_OK;
+}
+
+int tt_loop_fd(const struct tt_loop *w)
+{
+    return uv_backend_fd(&w->uv);
+}
+
+int tt_loop_timeout(struct tt_loop *w)
+{
+    /* What was begun by the last callbacks is not in the descriptor's set before the next turn, and
+     * older versions of libuv do not say so. */
+    if (w->turned_again)
+        return 0;
+    uv_update_time(&w->uv);
+    return uv_backend_timeout(&w->uv);
+}
+
+int tt_loop_turn(struct tt_loop *w)
+{
+    if (tt_worker_is_callback(w))
+        return TT_E_INVAL;
+    const bool entered = tt_worker_enter(w);
+    const bool runs = w->running;
+    atomic_store_explicit(&w->turner, runs ? NULL : &this_thread, memory_order_relaxed);
+    tt_worker_leave(w, entered);
+    if (runs)
+        return TT_E_INVAL;
+    /* The turn's end comes before libuv looks for events, since it does not sleep. */
+    (void)uv_run(&w->uv, UV_RUN_NOWAIT);
+    w->turned_again = w->in_turn;
+    if (w->in_turn)
+        end_turn(w);
+    return TT_OK;
 }
 
 int tt_loop_run(struct tt_loop *w)

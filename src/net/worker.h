@@ -57,7 +57,9 @@ struct tt_loop { /* the public name of a worker */
     _Atomic(const void *) owner; /* the thread that has the lock: the address of a thread-local */
     pthread_t thread;
     bool running;
-    bool threaded; /* on a thread of our own */
+    bool turned_again;            /* in tt_loop_turn libuv called back behind the end of the turn */
+    _Atomic(const void *) turner; /* the thread that last called tt_loop_turn, or NULL */
+    bool threaded;                /* on a thread of our own */
     bool stopping;
     bool orphan;  /* nobody will free it: it does so itself when nothing is left to do */
     bool in_turn; /* the loop's thread took the lock in this turn */
@@ -123,8 +125,15 @@ void tt_worker_orphan(struct tt_loop *w);
 /* Wakes all that wait in the list. */
 void tt_worker_wake_all(struct tt_loop *w, struct tt_list *waiters);
 
-/* Whether this is a callback: waiting would wait for ever. */
+/* Whether this is a callback: the lock is held for the whole of it. */
 bool tt_worker_is_callback(const struct tt_loop *w);
+
+/* Whether this is the loop's thread, so far as one can know: waiting would wait for ever. */
+bool tt_worker_must_not_wait(const struct tt_loop *w);
+
+/* Whether another thread runs the loop, now or in the next turn: only that may touch libuv's
+ * handles. */
+bool tt_worker_runs_elsewhere(const struct tt_loop *w);
 
 /* A gather, empty, or NULL: no memory; and back. */
 struct tt_gather *tt_worker_get_gather(struct tt_loop *w);
