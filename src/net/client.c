@@ -145,6 +145,16 @@ static void serve(struct tt_chore *chore, uint64_t now_us)
     rearm(c); /* a callback may have closed the session, but it is still there */
 }
 
+/* For callbacks alone: as at a server. */
+static void serve_now(struct tt_redial_packet_conn *r, uint64_t now_us)
+{
+    struct client *c = of_redial(r);
+    if (!c->chore.calls_back)
+        return;
+    tt_list_remove(&c->chore.node);
+    serve(&c->chore, now_us);
+}
+
 static void timer_due(struct tt_timer *timer, uint64_t now_us)
 {
     struct client *c = TT_CONTAINER_OF(timer, struct client, timer);
@@ -293,6 +303,7 @@ static int init_redial(struct client *c, struct tt_loop *w, const struct tt_addr
                                                .options = &c->options,
                                                .address_text = c->address_text,
                                                .changed = carrier_changed,
+                                               .serve = serve_now,
                                                .report = report,
                                                .address = *address};
     return tt_redial_packet_conn_init(&c->redial);

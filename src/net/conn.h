@@ -22,8 +22,10 @@ struct tt_conn_owner {
     /* The first bytes of a server's connection, its session ID, are complete. */
     void (*identified)(struct tt_conn *c, uint64_t now_us, const struct tt_session_id *id);
     void (*packet)(struct tt_conn *c, uint64_t now_us, struct tt_span packet, struct tt_slab *slab);
-    /* All that came in this turn has been handed over. */
-    void (*input_done)(struct tt_conn *c, uint64_t now_us);
+    /* All that came in this turn has been handed over. much: so much that it is better served
+     * now, before the next connection is read. That may close the connection.
+     */
+    void (*input_done)(struct tt_conn *c, uint64_t now_us, bool much);
     /* The next packet to send: as tt_endpoint_next_packet. */
     int (*next_packet)(struct tt_conn *c, uint64_t now_us, struct tt_gather *g, uint32_t *len);
     bool (*wants_send)(const struct tt_conn *c);

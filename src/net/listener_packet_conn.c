@@ -53,12 +53,15 @@ static void conn_packet(struct tt_conn *c, uint64_t now_us, struct tt_span packe
     }
 }
 
-static void conn_input_done(struct tt_conn *c, uint64_t now_us)
+static void conn_input_done(struct tt_conn *c, uint64_t now_us, bool much)
 {
+    struct tt_listener_packet_conn *l = of_conn(c);
     heard(c);
     if (!c->carrier.endpoint && tt_queue_packet_conn_wants_send(&c->carrier))
         tt_conn_flush(c, now_us); /* its HELLO is answered, though it has no session yet */
-    of_conn(c)->changed(of_conn(c));
+    l->changed(l);
+    if (much)
+        l->serve(l, now_us);
 }
 
 static int conn_next_packet(struct tt_conn *c, uint64_t now_us, struct tt_gather *g, uint32_t *len)

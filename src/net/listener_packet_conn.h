@@ -21,6 +21,8 @@ struct tt_listener_packet_conn {
     const struct tt_options *options; /* defaults filled in; borrowed */
     /* Something came: the sessions are to be served, and the deadline may have changed. */
     void (*changed)(struct tt_listener_packet_conn *l);
+    /* Much came: better now than at the end of the turn. Loop's thread. */
+    void (*serve)(struct tt_listener_packet_conn *l, uint64_t now_us);
     void (*report)(struct tt_listener_packet_conn *l, enum tt_report_kind kind, const char *session,
                    const char *detail);
     struct tt_queue_packet_conn queue;

@@ -84,9 +84,12 @@ static void conn_packet(struct tt_conn *c, uint64_t now_us, struct tt_span packe
     (void)tt_endpoint_receive(of_conn(c)->endpoint, now_us, &c->carrier, packet, slab);
 }
 
-static void conn_input_done(struct tt_conn *c, uint64_t now_us)
+static void conn_input_done(struct tt_conn *c, uint64_t now_us, bool much)
 {
-    of_conn(c)->changed(of_conn(c), now_us);
+    struct tt_redial_packet_conn *r = of_conn(c);
+    r->changed(r, now_us);
+    if (much)
+        r->serve(r, now_us);
 }
 
 static int conn_next_packet(struct tt_conn *c, uint64_t now_us, struct tt_gather *g, uint32_t *len)

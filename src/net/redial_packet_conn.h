@@ -31,6 +31,8 @@ struct tt_redial_packet_conn {
     struct tt_address address;
     /* A connection came up, went, or brought something. */
     void (*changed)(struct tt_redial_packet_conn *r, uint64_t now_us);
+    /* Much came: better now than at the end of the turn. Loop's thread. */
+    void (*serve)(struct tt_redial_packet_conn *r, uint64_t now_us);
     void (*report)(struct tt_redial_packet_conn *r, enum tt_report_kind kind, const char *detail,
                    uint64_t wait_us);
     enum tt_redial_state state;

@@ -7,6 +7,7 @@
  */
 #include "api.h"
 
+#include <sched.h>
 #include <unistd.h>
 
 #include "failing_alloc.h" /* of tests/unit */
@@ -295,6 +296,102 @@ static void test_a_descriptor_without_memory(void **state)
     stop_server(&server);
 }
 
+/* --- many who send at once --- */
+
+#define SENDERS    24u
+#define SENT_EACH  (160 * KIB)
+#define MOST_BYTES MIB /* of them all that the server may hold */
+
+/* A server that drops what comes. The first bytes can hold its loop up. */
+struct drain {
+    struct server server;
+    struct failing_alloc alloc;
+    _Atomic unsigned streams;
+    _Atomic size_t dropped;
+    _Atomic bool hold, held;
+};
+
+static void drop_all(void *ctx, struct tt_stream *st)
+{
+    struct drain *d = ctx;
+    static uint8_t bytes[64 * KIB];
+    size_t n;
+    while (tt_stream_try_read(st, bytes, sizeof bytes, &n) == TT_OK)
+        d->dropped += n;
+    if (!d->hold)
+        return;
+    d->alloc.most_bytes = d->alloc.live_bytes;
+    d->held = true;
+    while (d->hold)
+        sched_yield();
+}
+
+static void drop_stream(void *ctx, struct tt_session *session, struct tt_stream *st)
+{
+    static const struct tt_stream_callbacks callbacks = {.readable = drop_all};
+    struct drain *d = ctx;
+    (void)session;
+    tt_stream_set_callbacks(st, &callbacks, d);
+    d->streams++;
+}
+
+static void drop_session(void *ctx, struct tt_session *session)
+{
+    static const struct tt_session_callbacks callbacks = {.stream_opened = drop_stream};
+    struct drain *d = ctx;
+    d->server.sessions[d->server.count++] = session;
+    tt_session_set_callbacks(session, &callbacks, d);
+}
+
+static bool all_have_come(void *arg)
+{
+    return ((struct drain *)arg)->streams == SENDERS;
+}
+
+static bool is_held(void *arg)
+{
+    return ((struct drain *)arg)->held;
+}
+
+static bool all_is_dropped(void *arg)
+{
+    return ((struct drain *)arg)->dropped == 1 + SENDERS * SENT_EACH;
+}
+
+static void test_many_who_send_at_once_are_served_one_after_the_other(void **state)
+{
+    (void)state;
+    static struct drain d;
+    struct tt_session *sessions[SENDERS];
+    struct tt_stream *streams[SENDERS];
+    failing_alloc_init(&d.alloc, FAIL_NEVER);
+    struct tt_options o = hasty(&d.alloc.alloc);
+    assert_int_equal(start_server(&d.server, &o), TT_OK);
+    tt_listener_set_callback(d.server.listener, drop_session, &d);
+    for (size_t i = 0; i < SENDERS; i++) {
+        assert_int_equal(tt_dial(tt_listener_address(d.server.listener), NULL, &sessions[i], NULL),
+                         TT_OK);
+        assert_int_equal(tt_session_open_stream(sessions[i], &streams[i]), TT_OK);
+    }
+    api_wait_for(all_have_come, &d);
+    d.hold = true;
+    assert_int_equal(tt_stream_write(streams[0], "x", 1), TT_OK);
+    api_wait_for(is_held, &d);
+    const size_t before_bytes = d.alloc.live_bytes;
+    for (size_t i = 0; i < SENDERS; i++)
+        assert_int_equal(api_write(streams[i], SENT_EACH, 0), TT_OK);
+    d.hold = false; /* now all of them have something for it in one turn of its loop */
+    api_wait_for(all_is_dropped, &d);
+    for (size_t i = 0; i < SENDERS; i++) {
+        tt_stream_close(streams[i]);
+        assert_int_equal(tt_session_close(sessions[i]), TT_OK);
+    }
+    stop_server(&d.server);
+    assert_int_equal(d.alloc.live, 0);
+    print_message("%zu KiB held\n", (d.alloc.most_bytes - before_bytes) / KIB);
+    assert_true(d.alloc.most_bytes - before_bytes < MOST_BYTES);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +399,7 @@ int main(void)
         cmocka_unit_test(test_a_server_without_memory),
         cmocka_unit_test(test_a_descriptor_without_memory),
         cmocka_unit_test(test_the_end_of_a_session_is_explained_without_memory),
+        cmocka_unit_test(test_many_who_send_at_once_are_served_one_after_the_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
