@@ -60,8 +60,9 @@ CHAPTERS = {
     "uploaders-long": Chapter("Many clients at once, for a while", "The same by time: what each of them "
                               "measured, added up. Go's sink must be told how many bytes will come, so "
                               "it is not here.", measures.uploaders_long, report.uploaders),
-    "kept": Chapter("Connections that end", "A download through `lilbastard -w 1`, beside the same "
-                    "through a `lilbastard` that does no harm.", measures.kept, report.kept),
+    "kept": Chapter("Connections that end", "A download through `lilbastard -w 1`, which ends each "
+                    "connection after a second, beside the same through a `lilbastard` that does no "
+                    "harm.", measures.kept, report.kept),
     "files": Chapter("The example programs, echo", "`examples/*/client <file >/dev/null`, start and "
                      "end of the program included.", measures.files, report.throughput),
     "pingpong": Chapter("Ping-pong", "64 bytes there and back, one after the other.",

@@ -22,7 +22,7 @@ import document
 import measures
 import report
 from children import Server
-from pairs import (CALLBACK, GO_CLIENTS, LEGACY, OURS, PACKETS, PeerPair, PLAIN, TUNED,
+from pairs import (CALLBACK, CARRIERS, GO_CLIENTS, LEGACY, OURS, PACKETS, PeerPair, PLAIN, TUNED,
                    limited)
 
 peer = []  # the words that start it
@@ -94,6 +94,13 @@ class VerdictTest(unittest.TestCase):
         eight = [{"mb_per_s": 90, "slowest_share": 0.49}]
         self.assertEqual(self.outcomes({"down": {OURS: runs(100)}, "streams": {OURS: eight}}),
                          ["reached", "NOT REACHED"])
+
+    def test_what_is_kept_is_judged_with_one_connection_and_with_several(self):
+        def kept(*ended):
+            return {"kept": {name: [{"whole": 100, "ended": n}]
+                             for name, n in zip((OURS, CARRIERS), ended)}}
+        self.assertEqual(self.outcomes(kept(95, 95)), ["reached"] * 2)
+        self.assertEqual(self.outcomes(kept(95, 94)), ["reached", "NOT REACHED"])
 
     def test_text_is_judged_by_its_limit(self):
         rows = [("core", 100_000, 1), ("library", 250_001, 1)]
@@ -318,6 +325,11 @@ class PeerTest(unittest.TestCase):
                     got = self.client(kind, mode, "--bytes", "300001", "--streams", "3")
                     self.assertEqual(got["bytes"], 900003)
                     self.assertEqual(got["connections"], 3 if kind == "plain" else 1)
+
+    def test_several_connections_carry_one_session(self):
+        got = self.client("turbotunnel", "sink", "--carriers", "3", "--bytes", "30000001")
+        self.assertEqual(got["bytes"], 30_000_001)
+        self.assertGreaterEqual(got["connections"], 2)
 
     def test_packets_can_be_limited(self):
         got = self.client("turbotunnel", "source", "--max-packet", "1400", "--bytes", "300001")

@@ -34,6 +34,7 @@ struct tt_bench_kind {
     const char *name;
     bool legacy;         /* turbotunnel: no control packets, packets of 1400 bytes */
     uint32_t max_packet; /* turbotunnel: bytes; 0: the library's default */
+    uint32_t carriers;   /* turbotunnel: a client's connections at once; 0: one */
 
     /* Listens, says on standard error where, and gives each stream to handle, on a thread of its
      * own, which closes it afterwards. Does not return.

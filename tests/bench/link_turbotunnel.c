@@ -86,8 +86,10 @@ static struct tt_loop *shared_loop(void)
 static void tunnel_dial(const struct tt_bench_kind *kind, struct tt_bench_link *link,
                         const char *address)
 {
-    const struct tt_options options = {
-        .loop = shared_loop(), .legacy = kind->legacy, .max_packet = kind->max_packet};
+    const struct tt_options options = {.loop = shared_loop(),
+                                       .legacy = kind->legacy,
+                                       .max_packet = kind->max_packet,
+                                       .carriers = kind->carriers};
     struct tt_error_text why;
 
     if (tt_dial(address, &options, &link->session, &why))

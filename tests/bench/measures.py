@@ -14,8 +14,8 @@ import time
 import children
 import counts
 from children import Child, Server
-from pairs import (CALLBACK, DEFAULTS, GB, IPERF, LEGACY, OURS, PACKETS, PLAIN, TUNED, TUNED_MTU,
-                   limited)
+from pairs import (CALLBACK, CARRIERS, DEFAULTS, GB, IPERF, LEGACY, OURS, PACKETS, PLAIN, TUNED,
+                   TUNED_MTU, limited)
 
 MB = 1_000_000
 
@@ -197,7 +197,7 @@ def uploaders_long(bench):
 
 
 def kept(bench):
-    """What is left of a download when lilbastard ends its connection every second."""
+    """What is left of a download when lilbastard ends each connection after a second."""
     bastard = os.path.join(bench.build, "apps/lilbastard")
     seconds = 3 * bench.plan.run_s
 
@@ -210,7 +210,7 @@ def kept(bench):
     def one_run(pair):
         return {"whole": download(pair, []), "ended": download(pair, ["-w", "1"])}
 
-    return bench.take_turns("connections that end", (OURS, TUNED), one_run)
+    return bench.take_turns("connections that end", (OURS, CARRIERS, TUNED), one_run)
 
 
 def files(bench):

@@ -13,6 +13,7 @@ GB = 1_000_000_000
 
 PLAIN, IPERF, OURS, CALLBACK = "plain TCP", "iperf3", "turbotunnel", "turbotunnel, callbacks"
 LEGACY = "turbotunnel, legacy"
+CARRIERS = "turbotunnel, 4 connections"
 TUNED, DEFAULTS = "Go, tuned", "Go, defaults"
 GO_CLIENTS, GO_SERVER = "turbotunnel, callbacks, to Go clients", "Go, tuned, to our client"
 TUNED_MTU = 1500  # bytes; tests/interop/go/tunnel/profile.go
@@ -62,10 +63,11 @@ class Pair:
 class PeerPair(Pair):
     """tests/bench/peer at both ends."""
 
-    def __init__(self, name, build, kind, api, guess_mb_per_s, *more):
+    def __init__(self, name, build, kind, api, guess_mb_per_s, *more, client_options=()):
         super().__init__(name, guess_mb_per_s)
         self.peer = [os.path.join(build, "tests/bench/peer")]
         self.options = ["--kind", kind, "--api", api, *more]
+        self.client_options = client_options
         kind, *legacy = kind.split("-")
         self.examples = os.path.join(build, "examples", kind)
         self.example_options = ["--legacy"] if legacy else []
@@ -79,7 +81,8 @@ class PeerPair(Pair):
 
     def client(self, mode, address, **options):
         words = [word for name, value in options.items() for word in ("--" + name, str(value))]
-        return [*self.peer, "client", *self.options, "--mode", mode, *words, address]
+        return [*self.peer, "client", *self.options, *self.client_options, "--mode", mode, *words,
+                address]
 
     def example_server(self):
         return [self.examples + "/server", *self.example_options, "127.0.0.1:0"]
@@ -173,6 +176,7 @@ def all_pairs(build):
         *(PeerPair(limited(n), build, "turbotunnel", "blocking", 300, "--max-packet", str(n))
           for n in PACKETS),
         PeerPair(LEGACY, build, "turbotunnel-legacy", "blocking", 300),
+        PeerPair(CARRIERS, build, "turbotunnel", "blocking", 300, client_options=("--carriers", "4")),
         callback,
         tuned,
         defaults,

@@ -24,6 +24,7 @@ static const char usage[] =
     "  --api blocking|callback   by which calls (default blocking); callback is not for\n"
     "                            plain, and for echoes on one stream only\n"
     "  --max-packet N            turbotunnel, blocking: packets of up to N bytes\n"
+    "  --carriers N              turbotunnel, blocking client: N connections at once\n"
     "  --mode echo|sink|source   what the server does with a stream (default echo)\n"
     "client:\n"
     "  --bytes N                 measure N bytes a stream\n"
@@ -47,6 +48,7 @@ enum {
     KIND = 256,
     API,
     MAX_PACKET,
+    CARRIERS,
     MODE,
     BYTES,
     DURATION,
@@ -61,6 +63,7 @@ enum {
 static const struct option options[] = {{"kind", required_argument, NULL, KIND},
                                         {"api", required_argument, NULL, API},
                                         {"max-packet", required_argument, NULL, MAX_PACKET},
+                                        {"carriers", required_argument, NULL, CARRIERS},
                                         {"mode", required_argument, NULL, MODE},
                                         {"bytes", required_argument, NULL, BYTES},
                                         {"duration", required_argument, NULL, DURATION},
@@ -111,6 +114,9 @@ static void take_option(struct tt_bench_job *job, int option)
     case MAX_PACKET:
         job->max_packet = (uint32_t)parse_number(optarg, 1, UINT32_MAX);
         break;
+    case CARRIERS:
+        job->carriers = (uint32_t)parse_number(optarg, 1, 16);
+        break;
     case MODE:
         job->mode = optarg;
         break;
@@ -143,15 +149,16 @@ static void take_option(struct tt_bench_job *job, int option)
     }
 }
 
-/* The same kind, with shorter packets. */
-static void limit_packets(struct tt_bench_job *job)
+/* The same kind, with shorter packets or more connections. */
+static void set_up_kind(struct tt_bench_job *job)
 {
-    static struct tt_bench_kind limited;
+    static struct tt_bench_kind other;
     if (job->kind != &tt_bench_turbotunnel || job->callbacks)
         refuse();
-    limited = *job->kind;
-    limited.max_packet = job->max_packet;
-    job->kind = &limited;
+    other = *job->kind;
+    other.max_packet = job->max_packet;
+    other.carriers = job->carriers;
+    job->kind = &other;
 }
 
 static void parse(struct tt_bench_job *job, int argc, char **argv)
@@ -163,8 +170,8 @@ static void parse(struct tt_bench_job *job, int argc, char **argv)
         refuse();
     if (job->callbacks && job->kind == &tt_bench_plain)
         refuse();
-    if (job->max_packet)
-        limit_packets(job);
+    if (job->max_packet || job->carriers)
+        set_up_kind(job);
     job->address = argv[optind];
     if (job->limit_ns && !job->bytes)
         job->bytes = UINT64_MAX / 4;
