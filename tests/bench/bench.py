@@ -21,6 +21,7 @@ import children
 import crowds
 import document
 import figures
+import longlink
 import machine
 import measures
 import pairs
@@ -63,6 +64,13 @@ CHAPTERS = {
     "kept": Chapter("Connections that end", "A download through `lilbastard -w 1`, which ends each "
                     "connection after a second, beside the same through a `lilbastard` that does no "
                     "harm.", measures.kept, report.kept),
+    "link": Chapter("Over a long link", "One stream of a session between two network namespaces, "
+                    "joined by `tests/e2e/badlink`, a program that carries each packet with its delay. "
+                    "Its bottleneck is set to half of what it carries of plain TCP, with a queue for as "
+                    "much as a round trip holds, 256 KiB at least. Packets count with their headers, so "
+                    "that no stream gets all of it. Start and end are in the time. Words: 64 bytes, "
+                    "echoed, one every 5 ms: on a second stream, with plain TCP on a second connection.",
+                    longlink.measure, report.link),
     "files": Chapter("The example programs, echo", "`examples/*/client <file >/dev/null`, start and "
                      "end of the program included.", measures.files, report.throughput),
     "pingpong": Chapter("Ping-pong", "64 bytes there and back, one after the other.",
@@ -146,6 +154,7 @@ def measure(options):
     load, began = os.getloadavg()[0], time.monotonic()
     plan = choose_plan(options)
     bench = measures.Bench(plan, pairs.all_pairs(options.build), options.build, report.show_progress)
+    bench.insists = bool(options.only)
     facts = machine.facts(options.build, ROOT, load)
     results = run(bench, options.only or CHAPTERS)
     save(options.build, results)

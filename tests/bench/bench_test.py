@@ -19,6 +19,7 @@ import children
 import counts
 import crowds
 import document
+import longlink
 import measures
 import report
 from children import Server
@@ -101,6 +102,28 @@ class VerdictTest(unittest.TestCase):
                              for name, n in zip((OURS, CARRIERS), ended)}}
         self.assertEqual(self.outcomes(kept(95, 95)), ["reached"] * 2)
         self.assertEqual(self.outcomes(kept(95, 94)), ["reached", "NOT REACHED"])
+
+    def link(self, plain, ours, p99_ms, rtt_ms=100):
+        def run(pair, mb_per_s, direction="down"):
+            return {"pair": pair, "rtt_ms": rtt_ms, "direction": direction, "carries": 20, "rate": 10,
+                    "mb_per_s": mb_per_s, "words_p50_us": 1, "words_p99_us": p99_ms * 1000}
+        other = run(PLAIN, 1, "up")
+        return {"missing": None, "runs": [other, run(PLAIN, plain), run(OURS, ours)]}
+
+    def test_a_long_link_is_judged_by_its_bottleneck_and_by_words(self):
+        self.assertEqual(self.outcomes({"link": self.link(8, 9, 220)}), ["reached"] * 2)
+        self.assertEqual(self.outcomes({"link": self.link(8, 8.9, 221)}), ["NOT REACHED"] * 2)
+        self.assertEqual(self.outcomes({"link": self.link(8, 9, 20.3, 0.1)}), ["reached", "NOT REACHED"])
+
+    def test_a_run_over_a_link_is_compared_with_that_over_the_same(self):
+        cells = [cell.strip() for cell in report.link(self.link(8, 4, 200))[-1].split("|")[1:-1]]
+        self.assertEqual(cells, [OURS, "100 ms", "down", "20.0", "10.0", "4.00", "0.400x", "0.500x",
+                                 "0.00100", "200"])
+
+    def test_where_there_is_no_link_the_report_says_why(self):
+        left_out = {"missing": "need root", "runs": []}
+        self.assertEqual(report.link(left_out), ["Left out: need root."])
+        self.assertEqual(self.outcomes({"link": left_out}), [])
 
     def test_text_is_judged_by_its_limit(self):
         rows = [("core", 100_000, 1), ("library", 250_001, 1)]
@@ -331,6 +354,18 @@ class PeerTest(unittest.TestCase):
         self.assertEqual(got["bytes"], 30_000_001)
         self.assertGreaterEqual(got["connections"], 2)
 
+    def test_words_are_said_beside_a_stream(self):
+        for kind in ("plain", "turbotunnel"):
+            for mode in ("source", "sink"):
+                with self.subTest(kind=kind, mode=mode):
+                    common = ["--kind", kind, "--mode"]
+                    with Server([*peer, "server", *common, "choose", "127.0.0.1:0"]) as server:
+                        got = children.run_json([*peer, "client", *common, mode, "--words", "--duration",
+                                                 "0.05", server.address], 60)
+                    self.assertEqual(got["mode"], mode)
+                    self.assertGreater(got["words"], 0)
+                    self.assertLessEqual(got["words_p50_us"], got["words_p99_us"])
+
     def test_packets_can_be_limited(self):
         got = self.client("turbotunnel", "source", "--max-packet", "1400", "--bytes", "300001")
         self.assertEqual(got["bytes"], 300001)
@@ -399,9 +434,28 @@ class PeerTest(unittest.TestCase):
                       ["server", "--kind", "plain", "--max-packet", "1400", "a:1"],
                       ["server", "--api", "callback", "--max-packet", "1400", "a:1"],
                       ["client", "--api", "callback", "--mode", "echo", "--bytes", "1", "a:1"],
+                      ["client", "--words", "a:1"], ["client", "--mode", "choose", "a:1"],
+                      ["server", "--api", "callback", "--mode", "choose", "a:1"],
+                      ["client", "--api", "callback", "--words", "--mode", "sink", "--bytes", "1", "a:1"],
                       ["client", "--visits", "1", "a:1"]):
             with self.assertRaisesRegex(children.Failed, "status 2"):
                 children.run([*peer, *words], 60)
+
+
+class LinkTest(unittest.TestCase):
+    def bench(self, link_s, insists):
+        bench = measures.Bench(measures.Plan(link_s=link_s), {}, "", lambda line: None)
+        bench.insists = insists
+        return bench
+
+    def test_a_link_that_cannot_be_is_left_out_but_not_when_it_is_asked_for(self):
+        with mock.patch.object(longlink, "missing", lambda: "need root"):
+            self.assertEqual(longlink.measure(self.bench(1, False)), {"missing": "need root", "runs": []})
+            with self.assertRaisesRegex(children.Failed, "no link: need root"):
+                longlink.measure(self.bench(1, True))
+
+    def test_a_quick_run_has_none(self):
+        self.assertIn("quick", longlink.measure(self.bench(0, False))["missing"])
 
 
 class CrowdTest(unittest.TestCase):

@@ -108,6 +108,20 @@ def clients_targets(results):
                    report.times(share), share >= 0.95)
 
 
+def link_targets(results):
+    for run in results.get("link", {"runs": []})["runs"]:
+        if run["pair"] != OURS:
+            continue
+        plain = report.beside(results["link"], run, PLAIN)
+        where = f"round trip of {run['rtt_ms']:g} ms, {run['direction']}"
+        share = run["mb_per_s"] / run["rate"]
+        yield (f"{where}, MB/s, of the bottleneck", "at least 0.9x",
+               f"{report.times(share)} (plain TCP: {report.times(plain['mb_per_s'] / run['rate'])})",
+               share >= 0.9)
+        yield at_most(f"{where}, words beside it, p99", " ms", round(2 * run["rtt_ms"] + 20, 1),
+                      run["words_p99_us"] / 1000)
+
+
 MOST_TEXT = {"core": 100_000, "library": 250_000}
 
 
@@ -168,7 +182,7 @@ def held_targets(results):
 
 def targets(results):
     rows = [*ratio_targets(results), *streams_targets(results), *clients_targets(results),
-            *idle_targets(results), *held_targets(results), *gap_targets(results),
+            *link_targets(results), *idle_targets(results), *held_targets(results), *gap_targets(results),
             *size_targets(results)]
     return [(what, goal, got, "reached" if reached else "NOT REACHED")
             for what, goal, got, reached in rows]

@@ -69,8 +69,26 @@ static const struct {
     tt_bench_handler *handler;
 } handlers[] = {{"echo", echo}, {"sink", sink}, {"source", source}};
 
+/* The client chooses, by the first byte. */
+static void choose(struct tt_bench_stream *stream)
+{
+    unsigned char choice;
+    if (tt_bench_read_all(stream, &choice, 1) && choice < sizeof handlers / sizeof handlers[0])
+        handlers[choice].handler(stream);
+}
+
+unsigned char tt_bench_choice(const char *mode)
+{
+    unsigned char choice = 0;
+    while (strcmp(handlers[choice].mode, mode) != 0)
+        choice++;
+    return choice;
+}
+
 tt_bench_handler *tt_bench_handler_for(const char *mode)
 {
+    if (strcmp(mode, "choose") == 0)
+        return choose;
     for (size_t i = 0; i < sizeof handlers / sizeof handlers[0]; i++) {
         if (strcmp(mode, handlers[i].mode) == 0)
             return handlers[i].handler;

@@ -11,9 +11,12 @@
 typedef void tt_bench_handler(struct tt_bench_stream *stream);
 
 /* For "echo"; "sink": what comes is counted, the count sent at the end; "source": what is asked for
- * is sent. NULL: there is no such mode.
+ * is sent; "choose": one of these, by the stream's first byte. NULL: there is no such mode.
  */
 tt_bench_handler *tt_bench_handler_for(const char *mode);
+
+/* The first byte of a stream at a server whose mode is choose, for one of the other modes. */
+unsigned char tt_bench_choice(const char *mode);
 
 void tt_bench_put_count(unsigned char wire[TT_BENCH_COUNT_BYTES], uint64_t count);
 uint64_t tt_bench_get_count(const unsigned char wire[TT_BENCH_COUNT_BYTES]);

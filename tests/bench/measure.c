@@ -1,6 +1,7 @@
 #include "measure.h"
 #include "handlers.h"
 #include "process.h"
+#include "words.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -158,6 +159,8 @@ static struct group open_group(const struct tt_bench_job *job, struct tt_bench_l
     for (unsigned i = 0; i < g.count; i++) {
         g.transfers[i].job = job;
         job->kind->open(link, &g.transfers[i].stream);
+        if (job->words)
+            tt_bench_choose(&g.transfers[i].stream, job->mode);
     }
     return g;
 }
@@ -183,10 +186,13 @@ void tt_bench_report_streams(const struct tt_bench_job *job, const struct tt_ben
 {
     printf("{\"mode\":\"%s\",\"streams\":%u,\"bytes\":%llu,\"seconds\":%.6f,\"mb_per_s\":%.3f,"
            "\"connections\":%llu,\"longest_silence_ms\":%.3f,\"cpu_seconds\":%.6f,"
-           "\"slowest_share\":%.3f}\n",
+           "\"slowest_share\":%.3f",
            job->mode, job->streams, (unsigned long long)r->bytes, r->seconds,
            (double)r->bytes / 1e6 / r->seconds, (unsigned long long)r->connections,
            r->longest_silence_ms, r->cpu_seconds, r->slowest_share);
+    if (r->words)
+        tt_bench_words_report(r->words);
+    puts("}");
 }
 
 void tt_bench_measure_streams(const struct tt_bench_job *job)
@@ -194,6 +200,7 @@ void tt_bench_measure_streams(const struct tt_bench_job *job)
     struct tt_bench_link link = {0};
     job->kind->dial(job->kind, &link, job->address);
     struct group g = open_group(job, &link);
+    struct tt_bench_words *words = job->words ? tt_bench_words_begin(job->kind, &link) : NULL;
 
     const double cpu_before = tt_bench_cpu_seconds();
     const uint64_t begin_ns = tt_bench_now_ns();
@@ -204,11 +211,15 @@ void tt_bench_measure_streams(const struct tt_bench_job *job)
     r.connections = job->kind->connections(&link);
     r.longest_silence_ms = longest_silence_ms();
     r.slowest_share = g.slowest_share;
+    r.words = words;
+    if (words)
+        tt_bench_words_end(words);
     for (unsigned i = 0; i < g.count; i++)
         job->kind->close(&g.transfers[i].stream);
     free(g.transfers);
     job->kind->end(&link);
     tt_bench_report_streams(job, &r);
+    free(words);
 }
 
 static int compare(const void *a, const void *b)

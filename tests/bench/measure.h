@@ -6,6 +6,8 @@
 
 #include "link.h"
 
+struct tt_bench_words;
+
 struct tt_bench_job {
     const struct tt_bench_kind *kind;
     const char *address;
@@ -18,6 +20,7 @@ struct tt_bench_job {
     unsigned visits;     /* sessions one after the other, ... */
     unsigned visitors;   /* ... so many at once */
     unsigned most;       /* a server by callbacks: sessions and connections; 0: the default */
+    bool words;          /* beside the streams: what words takes (words.h) */
     uint32_t max_packet; /* bytes; 0: the library's default */
     uint32_t carriers;   /* connections of one session at once; 0: one */
     bool callbacks;      /* by the callback API, not the blocking one */
@@ -38,7 +41,8 @@ struct tt_bench_result {
     double seconds, cpu_seconds;
     uint64_t connections;
     double longest_silence_ms;
-    double slowest_share; /* how far the slowest stream was when the first was done */
+    double slowest_share;         /* how far the slowest stream was when the first was done */
+    struct tt_bench_words *words; /* said meanwhile, or NULL */
 };
 
 /* Prints the line. */

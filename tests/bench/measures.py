@@ -38,6 +38,7 @@ class Plan:
     visits_s: float = 5.0       # for which sessions come and go, ...
     visitors: int = 64          # ... so many at once
     uploaders: tuple = (1, 10, 40)
+    link_s: float = 1.0         # of a transfer over a near link; a far one is given more
     all: bool = True            # also what takes its time: Go at its defaults, many Go clients, valgrind
     limit_s: float = 350.0      # after which each measure has fewest_rounds
     fewest_rounds: int = 2
@@ -45,7 +46,7 @@ class Plan:
 
 QUICK = Plan(rounds=2, run_s=0.2, first_run_s=0.05, terminations=3, idle_sessions=50, idle_s=0.3,
              crowds=(20, 100, 500), crowd_watch_s=0.3, held_sessions=(20, 500), batch_sessions=250,
-             first_echoes=50, visits_s=0.3, uploaders=(1, 40), all=False, limit_s=30.0,
+             first_echoes=50, visits_s=0.3, uploaders=(1, 40), link_s=0, all=False, limit_s=30.0,
              fewest_rounds=1)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -59,6 +60,7 @@ class Bench:
         self.progress = progress  # called with a line for whoever waits
         self.late_at = time.monotonic() + plan.limit_s
         self.hurried = False      # some measures had fewer rounds
+        self.insists = False      # what cannot be measured here is a failure
 
     def present(self, names):
         return [name for name in names if self.plan.all or name != DEFAULTS]

@@ -26,10 +26,12 @@ static const char usage[] =
     "  --max-packet N            turbotunnel, blocking: packets of up to N bytes\n"
     "  --carriers N              turbotunnel, blocking client: N connections at once\n"
     "  --mode echo|sink|source   what the server does with a stream (default echo)\n"
+    "  --mode choose             server, blocking: what a client with --words asks for\n"
     "client:\n"
     "  --bytes N                 measure N bytes a stream\n"
     "  --duration SECONDS        measure for so long\n"
     "  --streams N               measure with N streams (default 1)\n"
+    "  --words                   meanwhile 64 bytes every 5 ms, on another stream (blocking)\n"
     "  --pingpong N              measure up to N round trips of 64 bytes\n"
     "  --idle N                  open N sessions and keep them until standard input ends; each "
     "has\n"
@@ -53,6 +55,7 @@ enum {
     BYTES,
     DURATION,
     STREAMS,
+    WORDS,
     PINGPONG,
     IDLE,
     VISITS,
@@ -68,6 +71,7 @@ static const struct option options[] = {{"kind", required_argument, NULL, KIND},
                                         {"bytes", required_argument, NULL, BYTES},
                                         {"duration", required_argument, NULL, DURATION},
                                         {"streams", required_argument, NULL, STREAMS},
+                                        {"words", no_argument, NULL, WORDS},
                                         {"pingpong", required_argument, NULL, PINGPONG},
                                         {"idle", required_argument, NULL, IDLE},
                                         {"visits", required_argument, NULL, VISITS},
@@ -129,6 +133,9 @@ static void take_option(struct tt_bench_job *job, int option)
     case STREAMS:
         job->streams = (unsigned)parse_number(optarg, 1, 4096);
         break;
+    case WORDS:
+        job->words = true;
+        break;
     case PINGPONG:
         job->round_trips = (unsigned)parse_number(optarg, 1, 1e7);
         break;
@@ -161,6 +168,11 @@ static void set_up_kind(struct tt_bench_job *job)
     job->kind = &other;
 }
 
+static bool chooses(const struct tt_bench_job *job)
+{
+    return strcmp(job->mode, "choose") == 0;
+}
+
 static void parse(struct tt_bench_job *job, int argc, char **argv)
 {
     int option;
@@ -168,7 +180,7 @@ static void parse(struct tt_bench_job *job, int argc, char **argv)
         take_option(job, option);
     if (argc - optind != 1 || !tt_bench_handler_for(job->mode))
         refuse();
-    if (job->callbacks && job->kind == &tt_bench_plain)
+    if (job->callbacks && (job->kind == &tt_bench_plain || chooses(job)))
         refuse();
     if (job->max_packet || job->carriers)
         set_up_kind(job);
@@ -213,6 +225,8 @@ static int serve(struct tt_bench_job *job)
 
 static int measure(const struct tt_bench_job *job)
 {
+    if (chooses(job) || (job->words && (job->callbacks || !job->bytes)))
+        refuse();
     if (job->visits && job->callbacks)
         tt_bench_come_and_go(job);
     else if (job->idle && job->callbacks)

@@ -179,6 +179,24 @@ def kept(results):
     return table(("", "MB/s, left in peace", "MB/s, ended every second", "kept"), rows)
 
 
+def link(results):
+    if results["missing"]:
+        return [f"Left out: {results['missing']}."]
+    rows = [(run["pair"], f"{run['rtt_ms']:g} ms", run["direction"], digits(run["carries"]),
+             digits(run["rate"]), digits(run["mb_per_s"]), times(run["mb_per_s"] / run["rate"]),
+             times(run["mb_per_s"] / beside(results, run, PLAIN)["mb_per_s"]),
+             digits(run["words_p50_us"] / 1000), digits(run["words_p99_us"] / 1000))
+            for run in results["runs"]]
+    return table(("", "round trip", "", "badlink carries, MB/s", "bottleneck, MB/s", "MB/s", "x bottleneck",
+                  "x plain", "words, p50 ms", "p99 ms"), rows)
+
+
+def beside(results, run, name):
+    """The run of that pair over the same link."""
+    return next(other for other in results["runs"] if other["pair"] == name
+                and all(other[key] == run[key] for key in ("rtt_ms", "direction")))
+
+
 def size(rows):
     return table(("", "text, bytes", "stripped file, bytes"),
                  [(what, f"{text:,}", f"{file:,}") for what, text, file in rows])
