@@ -17,6 +17,7 @@ import os
 import sys
 import time
 
+import bare
 import children
 import crowds
 import document
@@ -42,6 +43,13 @@ class Chapter:
 
 CHAPTERS = {
     "down": Chapter("One stream, download", "Server to client.", measures.down, report.throughput),
+    "bare": Chapter("A bare loop", "The same bytes between two processes that do nothing but `writev` "
+                    "and `read` (`tests/bench/bare`): with the sizes of our peers, in the pieces of a "
+                    "session, segments of 1376 bytes with headers of 24, and with copies between a "
+                    "program's buffer and a library's. Beside them the peers, one download each, with "
+                    "the system calls of all their threads as `strace -c` counts them, the sender's in "
+                    "an upload. Copies are those at each end, the kernel's own not among them.",
+                    bare.measure, report.bare),
     "packets": Chapter("Download by the size of packets", "One stream, with longer and longer packets "
                        "(`--max-packet`); a session makes none longer than the last. Plain TCP "
                        "has none of its own.",

@@ -15,6 +15,7 @@ import time
 import unittest
 from unittest import mock
 
+import bare
 import children
 import counts
 import crowds
@@ -67,6 +68,27 @@ class ReportTest(unittest.TestCase):
                "server_after_bytes": 2_000_000}
         cells = [cell.strip() for cell in report.visits({OURS: [run]})[-1].split("|")[6:-1]]
         self.assertEqual(cells, ["50.0", "25.0", "2,000", "2.00", "2.00"])
+
+    def test_a_bare_loop_is_compared_with_the_first(self):
+        def run(mb_per_s, cpu_s):
+            return {"mb_per_s": mb_per_s, "sender_s_per_gb": cpu_s, "receiver_s_per_gb": cpu_s,
+                    "writes_per_mb": 4, "reads_per_mb": None}
+        rows = [("loop", 0, run(1000, 0.1)), (OURS, 1, run(500, 0.2))]
+        lines = report.bare({"rows": rows, "instructions": 1.5})
+        cells = [cell.strip() for cell in lines[3].split("|")[1:-1]]
+        self.assertEqual(cells, [OURS, "1", "4.00", "-", "500", "0.500x", "0.400", "0.200 + 0.200", "2.00x"])
+        self.assertIn("1.50 instructions", lines[-1])
+        self.assertEqual(len(report.bare({"rows": rows, "instructions": None})), 4)
+
+    def test_all_system_calls_are_counted(self):
+        table = """\
+% time     seconds  usecs/call     calls    errors syscall
+------ ----------- ----------- --------- --------- ----------------
+ 81.23    0.349047           9     38032        12 recvfrom
+100.00    0.429676           7     57119{errors} total
+"""
+        for errors in ("          ", "        12"):
+            self.assertEqual(bare.calls_in(table.format(errors=errors)), 57119)
 
     def test_a_table_is_aligned(self):
         self.assertEqual(report.table(("", "MB/s"), [("ours", "1"), ("x", "12345")]),
@@ -456,6 +478,29 @@ class LinkTest(unittest.TestCase):
 
     def test_a_quick_run_has_none(self):
         self.assertIn("quick", longlink.measure(self.bench(0, False))["missing"])
+
+
+class BareTest(unittest.TestCase):
+    """The loop that nothing is done in."""
+
+    def run_bare(self, *words):
+        program = os.path.join(os.path.dirname(peer[-1]), "bare")
+        return children.run_json([*peer[:-1], program, *map(str, words)], 60)
+
+    def test_all_sizes_are_moved_and_calls_are_counted(self):
+        for write, piece, read, copies in ((65536, 0, 65536, 0), (262144, 1376, 65536, 2), (100, 10, 7, 1)):
+            with self.subTest(write=write, piece=piece):
+                got = self.run_bare(write, piece, read, copies, 0.02)
+                self.assertGreaterEqual(got["bytes"], write)
+                self.assertGreaterEqual(round(got["writes_per_mb"] * got["bytes"] / 1e6),
+                                        got["bytes"] // write)
+                self.assertGreaterEqual(round(got["reads_per_mb"] * got["bytes"] / 1e6),
+                                        got["bytes"] // read)
+
+    def test_bad_usage_is_told(self):
+        for words in ((), (0, 0, 1, 0, 1), (1 << 21, 0, 1, 0, 1), (100, 0, 0, 0, 1), (100, 0, 1, 0, 0)):
+            with self.assertRaisesRegex(children.Failed, "status 1"):
+                self.run_bare(*words)
 
 
 class CrowdTest(unittest.TestCase):

@@ -179,6 +179,23 @@ def kept(results):
     return table(("", "MB/s, left in peace", "MB/s, ended every second", "kept"), rows)
 
 
+def bare(results):
+    first = results["rows"][0][2]
+    rows = []
+    for what, copies, run in results["rows"]:
+        cpu = run["sender_s_per_gb"] + run["receiver_s_per_gb"]
+        rows.append((what, copies, digits(run["writes_per_mb"]), digits(run["reads_per_mb"]),
+                     digits(run["mb_per_s"]), times(run["mb_per_s"] / first["mb_per_s"]), digits(cpu),
+                     f"{digits(run['sender_s_per_gb'])} + {digits(run['receiver_s_per_gb'])}",
+                     times(cpu / (first["sender_s_per_gb"] + first["receiver_s_per_gb"]))))
+    lines = table(("", "copies", "calls/MB, sender", "receiver", "MB/s", "x first", "CPU s/GB",
+                   "sender + receiver", "x first"), rows)
+    if results["instructions"]:
+        lines += ["", f"To this the core adds {digits(results['instructions'])} instructions for each byte, "
+                  "of both ends together (`tests/bench/instructions.txt`)."]
+    return lines
+
+
 def link(results):
     if results["missing"]:
         return [f"Left out: {results['missing']}."]
