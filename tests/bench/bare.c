@@ -50,7 +50,10 @@ static void copy(unsigned char *ours, size_t len, unsigned times, int out)
     }
 }
 
-/* Fills in what writev is given, of at most len bytes in all. Returns how many pieces. */
+/* Fills in what writev is given, of at most len bytes in all. Returns how many pieces. An iovec's
+ * bytes are not const.
+ */
+/* NOLINTNEXTLINE(readability-non-const-parameter) */
 static int gather(struct iovec *pieces, unsigned char *data, size_t len, size_t piece_bytes)
 {
     static unsigned char headers[MOST_PIECES][HEADER_BYTES];

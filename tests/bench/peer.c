@@ -97,10 +97,10 @@ static double parse_number(const char *text, double least, double most)
 static const struct tt_bench_kind *parse_kind(const char *name)
 {
     static const struct tt_bench_kind *const kinds[] = {&tt_bench_plain, &tt_bench_turbotunnel,
-                                                        &tt_bench_turbotunnel_legacy};
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (strcmp(name, kinds[i]->name) == 0)
-            return kinds[i];
+                                                        &tt_bench_turbotunnel_legacy, NULL};
+    for (const struct tt_bench_kind *const *kind = kinds; *kind; kind++)
+        if (strcmp(name, (*kind)->name) == 0)
+            return *kind;
     refuse();
 }
 
