@@ -64,8 +64,8 @@ CHAPTERS = {
     "many-streams": Chapter("A hundred streams, download", "The same with a hundred.",
                             measures.many_streams, report.throughput),
     "uploaders": Chapter("Many clients at once, 4 MB each", "Uploads, each of a program and in a session "
-                         "of its own, whose start and end are in the time.", measures.uploaders,
-                         report.uploaders),
+                         "of its own, whose start and end are in the time. Two rounds, since Go takes "
+                         "long for one.", measures.uploaders, report.uploaders),
     "uploaders-long": Chapter("Many clients at once, for a while", "The same by time: what each of them "
                               "measured, added up. Go's sink must be told how many bytes will come, so "
                               "it is not here.", measures.uploaders_long, report.uploaders),

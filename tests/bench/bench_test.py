@@ -351,6 +351,12 @@ class MeasuresTest(unittest.TestCase):
         self.assertEqual(bench.take_turns("what", (PLAIN,), lambda pair: pair.speed), {PLAIN: [0]})
         self.assertTrue(bench.hurried)
 
+    def test_a_measure_may_have_a_number_of_rounds_of_its_own(self):
+        bench = measures.Bench(measures.Plan(rounds=5), {PLAIN: None}, "", lambda line: None)
+        for rounds, count in ((None, 5), (3, 3)):
+            self.assertEqual(len(bench.take_turns("what", (PLAIN,), lambda pair: 0, rounds)[PLAIN]), count)
+        self.assertFalse(bench.hurried)
+
 
 class PeerTest(unittest.TestCase):
     def tearDown(self):

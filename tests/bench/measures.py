@@ -40,13 +40,13 @@ class Plan:
     uploaders: tuple = (1, 10, 40)
     link_s: float = 1.0         # of a transfer over a near link; a far one is given more
     all: bool = True            # also what takes its time: Go at its defaults, many Go clients, valgrind
-    limit_s: float = 350.0      # after which each measure has fewest_rounds
+    limit_s: float = 250.0      # after which each measure has fewest_rounds
     fewest_rounds: int = 2
 
 
 QUICK = Plan(rounds=2, run_s=0.2, first_run_s=0.05, terminations=3, idle_sessions=50, idle_s=0.3,
              crowds=(20, 100, 500), crowd_watch_s=0.3, held_sessions=(20, 500), batch_sessions=250,
-             first_echoes=50, visits_s=0.3, uploaders=(1, 40), link_s=0, all=False, limit_s=30.0,
+             first_echoes=50, visits_s=0.3, uploaders=(1, 40), link_s=0, all=False, limit_s=15.0,
              fewest_rounds=1)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -65,16 +65,17 @@ class Bench:
     def present(self, names):
         return [name for name in names if self.plan.all or name != DEFAULTS]
 
-    def take_turns(self, what, names, one_run):
+    def take_turns(self, what, names, one_run, rounds=None):
         """Calls one_run(pair) for each pair in each round."""
         names = self.present(names)
         results = {name: [] for name in names}
-        for number in range(1, self.plan.rounds + 1):
+        rounds = rounds or self.plan.rounds
+        for number in range(1, rounds + 1):
             if number > self.plan.fewest_rounds and time.monotonic() > self.late_at:
                 self.hurried = True
                 break
             for name in names:
-                self.progress(f"{what}: round {number} of {self.plan.rounds}: {name}")
+                self.progress(f"{what}: round {number} of {rounds}: {name}")
                 results[name].append(one_run(self.pairs[name]))
         return results
 
@@ -178,18 +179,19 @@ def upload_for_long(pair, clients, seconds):
     return {"clients": clients, "mb_per_s": sum(one["mb_per_s"] for one in said)}
 
 
-def for_each_count(bench, what, names, upload):
+def for_each_count(bench, what, names, upload, rounds=None):
     results = {}
     for clients in bench.plan.uploaders:
-        rounds = bench.take_turns(f"{clients} {what}", names, lambda pair, n=clients: upload(pair, n))
-        for name, runs in rounds.items():
+        turns = bench.take_turns(f"{clients} {what}", names, lambda pair, n=clients: upload(pair, n),
+                                 rounds)
+        for name, runs in turns.items():
             results.setdefault(name, []).extend(runs)
     return results
 
 
 def uploaders(bench):
     names = (PLAIN, OURS, LEGACY, *((TUNED,) if bench.plan.all else ()))
-    return for_each_count(bench, "uploaders of 4 MB", names, upload_files)
+    return for_each_count(bench, "uploaders of 4 MB", names, upload_files, bench.plan.fewest_rounds)
 
 
 def uploaders_long(bench):
