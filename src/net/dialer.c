@@ -45,13 +45,15 @@ static int take_attempt(struct tt_dialer *d)
 
 static void try_next_address(struct tt_dialer *d, uint64_t now_us, int err)
 {
+    if (err != -EPERM || d->os_error == 0) /* an address that was tried says more */
+        d->os_error = -err;
     if (d->next->ai_next) {
         d->next = d->next->ai_next;
         try_address(d, now_us);
         return;
     }
     d->next = d->found;
-    fail(d, now_us, TT_E_UNREACHABLE, "connect to", strerror(-err));
+    fail(d, now_us, TT_E_UNREACHABLE, "connect to", strerror(d->os_error));
 }
 
 static void attempt_done(struct tt_dialer *d, uint64_t now_us, int err)
@@ -108,7 +110,9 @@ static void try_address(struct tt_dialer *d, uint64_t now_us)
 {
     int fd;
     d->begun_us = now_us;
-    int err = tt_tcp_connect_begin(d->next->ai_addr, d->next->ai_addrlen, &fd);
+    int err = d->allows && !d->allows(d, d->next->ai_addr) ? -EPERM : TT_OK;
+    if (!err)
+        err = tt_tcp_connect_begin(d->next->ai_addr, d->next->ai_addrlen, &fd);
     if (!err) {
         err = watch(d, fd);
         if (err)
@@ -188,6 +192,7 @@ void tt_dialer_begin(struct tt_dialer *d, uint64_t now_us, bool anew)
 {
     struct addrinfo *found;
     d->busy = true;
+    d->os_error = 0;
     if (d->found && d->found_by_uv && anew)
         forget_addresses(d);
     if (d->found)

@@ -24,7 +24,10 @@ struct tt_dialer {
     /* err: TT_E_UNREACHABLE, TT_E_RESOLVE or TT_E_NOMEM; what was tried, and why it failed. */
     void (*failed)(struct tt_dialer *d, uint64_t now_us, int err, const char *what,
                    const char *why);
+    /* Whether an address may be tried; NULL: any. */
+    bool (*allows)(struct tt_dialer *d, const struct sockaddr *address);
     void *user;        /* the caller's */
+    int os_error;      /* errno behind TT_E_UNREACHABLE; EPERM: no address was allowed */
     bool busy;         /* begun, and not answered yet */
     uint64_t begun_us; /* when the present address was tried first */
     uint64_t took_us;  /* how long the connection took that connected() was given */
