@@ -1,0 +1,262 @@
+#include "tunnel/client.h"
+
+#include <turbotunnel/session.h>
+
+#include "net/door.h"
+#include "tunnel/reset_text.h"
+#include "tunnel/splice.h"
+#include "tunnel/standard_io.h"
+#include "tunnel/tunnel.h"
+
+/* Sessions that are lost at once, again and again, are not made faster than this. */
+#define ANEW_US TT_SECOND
+
+/* A listener. */
+struct entry {
+    struct tt_door door;
+    struct tt_tunnel_client *client;
+    const struct tt_forward *forward;
+};
+
+struct tt_tunnel_client {
+    struct tt_context *context;
+    struct tt_session *session; /* NULL: lost, and not made anew yet */
+    uint64_t begun_us;          /* when it was made */
+    size_t url;                 /* where it was dialled */
+    struct tt_timer anew;       /* to make a new one */
+    struct tt_list splices;
+    struct tt_stdio stdio;
+    bool over;
+    size_t entry_count;
+    struct entry entries[]; /* options->forward_count */
+};
+
+/* --- streams --- */
+
+/* A stream that says where it leads. */
+static int open_stream(struct tt_tunnel_client *c, const struct tt_target *target,
+                       struct tt_stream **stream)
+{
+    uint8_t header[TT_TARGET_MAX];
+    size_t taken;
+    const size_t len = tt_target_write(header, target);
+    int err = c->session ? tt_session_open_stream(c->session, stream) : TT_E_CLOSED;
+    if (err)
+        return err;
+    err = tt_stream_try_write(*stream, header, len, &taken); /* it is empty: all or nothing */
+    if (err)
+        tt_stream_reset(*stream, TT_RESET_NONE);
+    return err;
+}
+
+static void splice_ended(void *ctx, struct tt_splice_end *end)
+{
+    struct entry *e = ctx;
+    if (!end->answered)
+        tt_log(&e->client->context->log, TT_LOG_NOTICE, "refused", "%s: %s", e->door.address_text,
+               tt_reset_text(end->code));
+}
+
+static void guest(struct tt_door *door, int fd)
+{
+    struct entry *e = TT_CONTAINER_OF(door, struct entry, door);
+    struct tt_tunnel_client *c = e->client;
+    struct tt_stream *stream;
+    const int err = open_stream(c, &e->forward->target, &stream);
+    if (err) {
+        tt_log(&c->context->log, TT_LOG_NOTICE, "refused", "%s: open a stream: %s",
+               door->address_text, tt_strerror(err));
+        tt_close_with_reset(fd);
+        return;
+    }
+    (void)tt_splice_begin(&(struct tt_splice_config){.worker = c->context->worker,
+                                                     .list = &c->splices,
+                                                     .stream = stream,
+                                                     .in_fd = fd,
+                                                     .out_fd = fd,
+                                                     .awaits_status = true,
+                                                     .ended = splice_ended,
+                                                     .ctx = e});
+}
+
+/* --- standard input and output --- */
+
+static void stdio_ended(void *ctx, struct tt_splice_end *end)
+{
+    struct tt_tunnel_client *c = ctx;
+    if (!end->in_order)
+        tt_log(&c->context->log, TT_LOG_ERROR, "stdio", "%s", tt_reset_text(end->code));
+    tt_tunnel_client_stop(c, end->in_order ? TT_EXIT_DONE : TT_EXIT_FAILED);
+}
+
+static int begin_stdio(struct tt_tunnel_client *c)
+{
+    struct tt_stream *stream;
+    int err = open_stream(c, &c->context->options->stdio_target, &stream);
+    if (err)
+        return err;
+    err = tt_stdio_open(&c->stdio);
+    if (err) {
+        tt_stream_reset(stream, TT_RESET_NONE);
+        return err;
+    }
+    return tt_splice_begin(&(struct tt_splice_config){.worker = c->context->worker,
+                                                      .list = &c->splices,
+                                                      .stream = stream,
+                                                      .in_fd = c->stdio.in_fd,
+                                                      .out_fd = c->stdio.out_fd,
+                                                      .awaits_status = true,
+                                                      .ends_with_output = true,
+                                                      .ended = stdio_ended,
+                                                      .ctx = c});
+}
+
+/* --- the session --- */
+
+static void begin_session(struct tt_tunnel_client *c, uint64_t now_us);
+
+static void session_ended(void *ctx, struct tt_session *session, int err)
+{
+    struct tt_tunnel_client *c = ctx;
+    const uint64_t now_us = tt_worker_now_us();
+    const bool is_stdio = c->context->options->stdio;
+    (void)err;
+    tt_log(&c->context->log, is_stdio ? TT_LOG_ERROR : TT_LOG_NOTICE, "session_lost", "%s%s",
+           tt_session_error_text(session), is_stdio ? "" : "; making a new one");
+    c->session = NULL;
+    tt_splice_abort_all(&c->splices, TT_RESET_NONE);
+    (void)tt_session_close(session);
+    if (is_stdio)
+        tt_tunnel_client_stop(c, TT_EXIT_FAILED);
+    else if (now_us - c->begun_us > ANEW_US)
+        begin_session(c, now_us);
+    else
+        tt_timer_set(c->context->worker, &c->anew, tt_deadline_after(now_us, ANEW_US));
+}
+
+static void session_connected(void *ctx, struct tt_session *session)
+{
+    struct tt_tunnel_client *c = ctx;
+    tt_log(&c->context->log, TT_LOG_NOTICE, "connected", "session %s: connected to %s",
+           tt_session_id(session), c->context->options->urls[c->url]);
+}
+
+static const struct tt_session_callbacks session_callbacks = {.connected = session_connected,
+                                                              .ended = session_ended};
+
+static void begin_session(struct tt_tunnel_client *c, uint64_t now_us)
+{
+    const struct tt_options library = tt_context_library(c->context);
+    struct tt_error_text why;
+    c->begun_us = now_us;
+    const int err = tt_session_begin(c->context->options->urls[c->url], &library,
+                                     &session_callbacks, c, &c->session, &why);
+    if (!err)
+        return;
+    tt_log(&c->context->log, TT_LOG_ERROR, "failed", "%s", why.text);
+    tt_timer_set(c->context->worker, &c->anew, tt_deadline_after(now_us, ANEW_US));
+}
+
+static void anew(struct tt_timer *timer, uint64_t now_us)
+{
+    struct tt_tunnel_client *c = TT_CONTAINER_OF(timer, struct tt_tunnel_client, anew);
+    if (!c->over)
+        begin_session(c, now_us);
+}
+
+/* --- the end --- */
+
+void tt_tunnel_client_stop(struct tt_tunnel_client *c, int status)
+{
+    if (c->over)
+        return;
+    c->over = true;
+    for (size_t i = 0; i < c->entry_count; i++)
+        tt_door_close(&c->entries[i].door);
+    tt_timer_set(c->context->worker, &c->anew, TT_NEVER);
+    tt_context_over(c->context, status);
+}
+
+static void dispose(struct tt_tunnel_client *c)
+{
+    struct tt_loop *w = c->context->worker;
+    const bool entered = tt_worker_enter(w);
+    for (size_t i = 0; i < c->entry_count; i++)
+        tt_door_dispose(&c->entries[i].door);
+    tt_timer_dispose(w, &c->anew);
+    tt_worker_leave(w, entered);
+    tt_stdio_close(&c->stdio);
+    tt_alloc_malloc.put(NULL, c);
+}
+
+void tt_tunnel_client_end(struct tt_tunnel_client *c)
+{
+    if (c->session)
+        (void)tt_session_close(c->session);
+    dispose(c);
+}
+
+/* --- the beginning --- */
+
+static int listen_at(struct tt_tunnel_client *c, const struct tt_forward *forward)
+{
+    struct entry *e = &c->entries[c->entry_count];
+    struct tt_error_text why = {""};
+    *e = (struct entry){
+        .client = c, .forward = forward, .door = {.worker = c->context->worker, .guest = guest}};
+    const int err = tt_door_bind(&e->door, forward->bind, &why);
+    if (err) {
+        tt_log(&c->context->log, TT_LOG_ERROR, "listen_failed", "%s",
+               why.text[0] ? why.text : tt_strerror(err));
+        return err;
+    }
+    c->entry_count++;
+    tt_door_open(&e->door);
+    tt_log(&c->context->log, TT_LOG_NOTICE, "listening", "listening on %s", e->door.address_text);
+    return TT_OK;
+}
+
+static int begin_all(struct tt_tunnel_client *c)
+{
+    const struct tt_tunnel_options *o = c->context->options;
+    int err = TT_OK;
+    for (size_t i = 0; i < o->forward_count && !err; i++)
+        err = listen_at(c, &o->forwards[i]);
+    if (err)
+        return err;
+    begin_session(c, tt_worker_now_us());
+    if (o->stdio) {
+        err = begin_stdio(c);
+        if (err)
+            tt_log(&c->context->log, TT_LOG_ERROR, "failed", "standard input: %s",
+                   tt_strerror(err));
+    }
+    return err;
+}
+
+struct tt_tunnel_client *tt_tunnel_client_begin(struct tt_context *context)
+{
+    const size_t size =
+        sizeof(struct tt_tunnel_client) + context->options->forward_count * sizeof(struct entry);
+    struct tt_tunnel_client *c = tt_alloc_malloc.get(NULL, size);
+    int err = c ? TT_OK : TT_E_NOMEM;
+    if (!err) {
+        *c = (struct tt_tunnel_client){.context = context};
+        tt_list_init(&c->splices);
+        err = tt_timer_init(context->worker, &c->anew, anew);
+    }
+    if (err) {
+        tt_log(&context->log, TT_LOG_ERROR, "failed", "begin: %s", tt_strerror(err));
+        if (c)
+            tt_alloc_malloc.put(NULL, c);
+        return NULL;
+    }
+    const bool entered = tt_worker_enter(context->worker);
+    err = begin_all(c);
+    tt_worker_leave(context->worker, entered);
+    if (err) {
+        tt_tunnel_client_end(c);
+        return NULL;
+    }
+    return c;
+}

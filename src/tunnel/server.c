@@ -1,0 +1,242 @@
+#include "tunnel/server.h"
+
+#include <turbotunnel/session.h>
+
+#include "tunnel/opening.h"
+#include "tunnel/reset_text.h"
+#include "tunnel/splice.h"
+#include "tunnel/tunnel.h"
+
+struct tt_tunnel_server {
+    struct tt_context *context;
+    struct tt_listener *listeners[TT_MOST_URLS];
+    size_t listener_count;
+    struct tt_list peers;
+    struct tt_address forward;
+    bool draining;
+    struct tt_timer drain_timer;
+    struct tt_chore drain_chore; /* to see whether all streams have ended */
+};
+
+/* A client's session. */
+struct peer {
+    struct tt_list_node node;
+    struct tt_tunnel_server *server;
+    struct tt_session *session;
+    struct tt_list openings;
+    struct tt_list splices;
+    struct tt_opening_host host;
+};
+
+/* --- streams --- */
+
+static struct peer *of_host(struct tt_opening_host *host)
+{
+    return TT_CONTAINER_OF(host, struct peer, host);
+}
+
+static uint32_t decide(struct tt_opening_host *host, struct tt_stream *stream,
+                       const struct tt_target *target, struct tt_address *address)
+{
+    const struct tt_tunnel_server *s = of_host(host)->server;
+    (void)stream;
+    if (target->kind != TT_TARGET_FIXED || !s->context->options->forward)
+        return TT_RESET_NOT_ALLOWED;
+    *address = s->forward;
+    return TT_RESET_NONE;
+}
+
+static void report(struct tt_opening_host *host, const struct tt_target *target, uint32_t code,
+                   const char *why)
+{
+    struct peer *p = of_host(host);
+    const bool is_fixed = !target || target->kind == TT_TARGET_FIXED;
+    tt_log(&p->server->context->log, TT_LOG_DETAIL, code ? "stream_refused" : "stream",
+           "session %s: %s%s%s%s", tt_session_id(p->session),
+           is_fixed ? "the fixed target" : target->host, code ? ": " : "",
+           code ? tt_reset_text(code) : "", why[0] ? " (see below)" : "");
+    if (why[0])
+        tt_log(&p->server->context->log, TT_LOG_DETAIL, "why", "  %s", why);
+}
+
+static void look_whether_drained(struct tt_tunnel_server *s)
+{
+    if (s->draining)
+        tt_worker_mark_for_loop(s->context->worker, &s->drain_chore);
+}
+
+static void splice_ended(struct tt_opening_host *host)
+{
+    look_whether_drained(of_host(host)->server);
+}
+
+/* --- sessions --- */
+
+static void abort_streams(struct peer *p, uint32_t code)
+{
+    tt_opening_abort_all(&p->host, code);
+    tt_splice_abort_all(&p->splices, code);
+}
+
+static void close_peer(struct peer *p)
+{
+    abort_streams(p, TT_RESET_BY_PROGRAM);
+    (void)tt_session_close(p->session);
+    tt_list_remove(&p->node);
+    tt_alloc_malloc.put(NULL, p);
+}
+
+static void stream_opened(void *ctx, struct tt_session *session, struct tt_stream *stream)
+{
+    struct peer *p = ctx;
+    (void)session;
+    if (p->server->draining)
+        tt_stream_reset(stream, TT_RESET_REFUSED);
+    else
+        tt_opening_begin(&p->host, stream);
+}
+
+static void session_ended(void *ctx, struct tt_session *session, int err)
+{
+    struct peer *p = ctx;
+    struct tt_tunnel_server *s = p->server;
+    tt_log(&s->context->log, TT_LOG_NOTICE, "session_ended", "session %s ended: %s",
+           tt_session_id(session), tt_strerror(err));
+    close_peer(p);
+    look_whether_drained(s);
+}
+
+static const struct tt_session_callbacks session_callbacks = {.stream_opened = stream_opened,
+                                                              .ended = session_ended};
+
+static void session_begun(void *ctx, struct tt_session *session)
+{
+    struct tt_tunnel_server *s = ctx;
+    struct peer *p = tt_alloc_malloc.get(NULL, sizeof *p);
+    if (!p || s->draining) {
+        if (p)
+            tt_alloc_malloc.put(NULL, p);
+        (void)tt_session_close(session);
+        return;
+    }
+    *p = (struct peer){.server = s, .session = session};
+    tt_list_init(&p->openings);
+    tt_list_init(&p->splices);
+    p->host = (struct tt_opening_host){.worker = s->context->worker,
+                                       .openings = &p->openings,
+                                       .splices = &p->splices,
+                                       .timeout_us = s->context->options->connect_timeout_us,
+                                       .decide = decide,
+                                       .report = report,
+                                       .spliced_ended = splice_ended};
+    tt_list_push_back(&s->peers, &p->node);
+    tt_log(&s->context->log, TT_LOG_NOTICE, "session_begun", "session %s begun",
+           tt_session_id(session));
+    tt_session_set_callbacks(session, &session_callbacks, p);
+}
+
+/* --- the end --- */
+
+static void close_all(struct tt_tunnel_server *s)
+{
+    struct tt_list_node *node;
+    while ((node = tt_list_first(&s->peers)) != NULL)
+        close_peer(TT_CONTAINER_OF(node, struct peer, node));
+    tt_timer_set(s->context->worker, &s->drain_timer, TT_NEVER);
+    tt_context_over(s->context, TT_EXIT_DONE);
+}
+
+static bool has_streams(const struct tt_tunnel_server *s)
+{
+    TT_LIST_FOR_EACH(node, &s->peers)
+    {
+        const struct peer *p = TT_CONTAINER_OF(node, struct peer, node);
+        if (!tt_list_empty(&p->openings) || !tt_list_empty(&p->splices))
+            return true;
+    }
+    return false;
+}
+
+static void close_if_drained(struct tt_chore *chore, uint64_t now_us)
+{
+    struct tt_tunnel_server *s = TT_CONTAINER_OF(chore, struct tt_tunnel_server, drain_chore);
+    (void)now_us;
+    if (!has_streams(s))
+        close_all(s);
+}
+
+static void drained_long_enough(struct tt_timer *timer, uint64_t now_us)
+{
+    struct tt_tunnel_server *s = TT_CONTAINER_OF(timer, struct tt_tunnel_server, drain_timer);
+    (void)now_us;
+    tt_log(&s->context->log, TT_LOG_NOTICE, "drained", "ending the streams that still went on");
+    close_all(s);
+}
+
+void tt_tunnel_server_drain(struct tt_tunnel_server *s)
+{
+    if (s->draining)
+        return;
+    s->draining = true;
+    for (size_t i = 0; i < s->listener_count; i++)
+        tt_listener_stop(s->listeners[i]);
+    tt_timer_set(s->context->worker, &s->drain_timer,
+                 tt_deadline_after(tt_worker_now_us(), s->context->options->drain_us));
+    look_whether_drained(s);
+}
+
+void tt_tunnel_server_end(struct tt_tunnel_server *s)
+{
+    for (size_t i = 0; i < s->listener_count; i++)
+        tt_listener_close(s->listeners[i]);
+    const bool entered = tt_worker_enter(s->context->worker);
+    tt_timer_dispose(s->context->worker, &s->drain_timer);
+    tt_worker_leave(s->context->worker, entered);
+    tt_alloc_malloc.put(NULL, s);
+}
+
+/* --- the beginning --- */
+
+static int listen_at(struct tt_tunnel_server *s, const char *address)
+{
+    const struct tt_options library = tt_context_library(s->context);
+    struct tt_error_text why;
+    struct tt_listener *l;
+    const int err = tt_listen(address, &library, &l, &why);
+    if (err) {
+        tt_log(&s->context->log, TT_LOG_ERROR, "listen_failed", "%s", why.text);
+        return err;
+    }
+    s->listeners[s->listener_count++] = l;
+    tt_listener_set_callback(l, session_begun, s);
+    const bool is_local = strncmp(tt_listener_address(l), "unix:", 5) == 0;
+    tt_log(&s->context->log, TT_LOG_NOTICE, "listening", "listening on %s%s",
+           is_local ? "" : "tcp://", tt_listener_address(l));
+    return TT_OK;
+}
+
+struct tt_tunnel_server *tt_tunnel_server_begin(struct tt_context *c)
+{
+    struct tt_tunnel_server *s = tt_alloc_malloc.get(NULL, sizeof *s);
+    int err = s ? TT_OK : TT_E_NOMEM;
+    if (!err) {
+        *s = (struct tt_tunnel_server){.context = c, .drain_chore = {.run = close_if_drained}};
+        tt_list_init(&s->peers);
+        if (c->options->forward)
+            (void)tt_address_parse(&s->forward, c->options->forward, NULL);
+        err = tt_timer_init(c->worker, &s->drain_timer, drained_long_enough);
+    }
+    if (err) {
+        tt_log(&c->log, TT_LOG_ERROR, "failed", "begin: %s", tt_strerror(err));
+        if (s)
+            tt_alloc_malloc.put(NULL, s);
+        return NULL;
+    }
+    for (size_t i = 0; i < c->options->url_count && !err; i++)
+        err = listen_at(s, c->options->urls[i]);
+    if (err) {
+        tt_tunnel_server_end(s);
+        return NULL;
+    }
+    return s;
+}

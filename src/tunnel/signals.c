@@ -1,0 +1,39 @@
+#include "tunnel/signals.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "tunnel/tunnel.h"
+
+static const int numbers[TT_SIGNALS] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+
+static void end(struct tt_signals *s)
+{
+    if (s->ends++ > 0)
+        _exit(TT_EXIT_FAILED);
+    if (s->server)
+        tt_tunnel_server_drain(s->server);
+    else
+        tt_tunnel_client_stop(s->client,
+                              s->context->options->stdio ? TT_EXIT_FAILED : TT_EXIT_DONE);
+}
+
+static void arrived(uv_signal_t *handle, int number)
+{
+    struct tt_signals *s = handle->data;
+    tt_worker_turn(s->context->worker);
+    if (number == SIGTERM || number == SIGINT)
+        end(s);
+}
+
+int tt_signals_begin(struct tt_signals *s)
+{
+    uv_loop_t *uv = &s->context->worker->uv;
+    for (int i = 0; i < TT_SIGNALS; i++) {
+        if (uv_signal_init(uv, &s->handles[i]) ||
+            uv_signal_start(&s->handles[i], arrived, numbers[i]))
+            return TT_E_SYSTEM;
+        s->handles[i].data = s;
+    }
+    return TT_OK;
+}

@@ -1,0 +1,110 @@
+#include "tunnel/tunnel.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "tunnel/client.h"
+#include "tunnel/context.h"
+#include "tunnel/options.h"
+#include "tunnel/server.h"
+#include "tunnel/signals.h"
+
+static int usage_error(const char *error)
+{
+    (void)fprintf(stderr, "turbotunnel: %s\n", error);
+    return TT_EXIT_USAGE;
+}
+
+/* Each connection is a descriptor; what the system lets us have we take. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static int run_server(struct tt_context *c)
+{
+    struct tt_signals signals = {.context = c};
+    signals.server = tt_tunnel_server_begin(c);
+    if (!signals.server)
+        return TT_EXIT_FAILED;
+    if (tt_signals_begin(&signals) || tt_loop_start(c->worker))
+        tt_context_over(c, TT_EXIT_FAILED);
+    tt_context_await(c);
+    tt_tunnel_server_end(signals.server);
+    return c->status;
+}
+
+static int run_client(struct tt_context *c)
+{
+    struct tt_signals signals = {.context = c};
+    signals.client = tt_tunnel_client_begin(c);
+    if (!signals.client)
+        return TT_EXIT_FAILED;
+    if (tt_signals_begin(&signals) || tt_loop_start(c->worker))
+        tt_context_over(c, TT_EXIT_FAILED);
+    tt_context_await(c);
+    tt_tunnel_client_end(signals.client);
+    return c->status;
+}
+
+static int run(struct tt_context *c)
+{
+    int status = TT_EXIT_FAILED;
+    (void)signal(SIGPIPE, SIG_IGN);
+    raise_descriptor_limit();
+    (void)sem_init(&c->over, 0, 0);
+    const int err = tt_loop_new(&c->options->library, &c->worker);
+    if (err)
+        tt_log(&c->log, TT_LOG_ERROR, "failed", "make an event loop: %s", tt_strerror(err));
+    else if (c->options->command == TT_COMMAND_SERVER)
+        status = run_server(c);
+    else
+        status = run_client(c);
+    if (!err)
+        tt_loop_free(c->worker);
+    tt_log_status(&c->log, "");
+    return status;
+}
+
+static int run_with(const struct tt_tunnel_options *o, int argc, char **argv)
+{
+    struct tt_context c = {.options = o, .argc = argc, .argv = argv, .status = -1};
+    c.log.json = o->json_log;
+    c.log.most = o->quiet ? TT_LOG_ERROR : o->verbose ? TT_LOG_DETAIL : TT_LOG_NOTICE;
+    if (!o->insecure)
+        return usage_error("keys are needed, and this build cannot seal sessions yet: --insecure "
+                           "runs without, and anyone on the way can read and change all");
+    if (o->check_config)
+        return TT_EXIT_DONE;
+    tt_log(&c.log, TT_LOG_ERROR, "insecure",
+           "WARNING: --insecure: nothing is encrypted; anyone on the way can read and change all");
+    return run(&c);
+}
+
+int tt_tunnel_main(int argc, char **argv)
+{
+    struct tt_tunnel_options *o = calloc(1, sizeof *o);
+    char error[TT_USAGE_TEXT];
+    int status = TT_EXIT_DONE;
+    if (!o)
+        return TT_EXIT_FAILED;
+    if (tt_tunnel_options_parse(o, argc, argv, error))
+        status = usage_error(error);
+    else if (o->help)
+        tt_tunnel_options_print_help(stdout, o->command);
+    else if (o->version)
+        (void)puts("turbotunnel " TT_VERSION);
+    else
+        status = run_with(o, argc, argv);
+    tt_tunnel_options_dispose(o);
+    free(o);
+    return status;
+}
