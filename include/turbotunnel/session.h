@@ -26,8 +26,8 @@ struct tt_listener;
 
 /* --- client --- */
 
-/* Dials address ("HOST:PORT", "[IPv6]:PORT") and begins a session. Blocks until the first
- * connection stands, or has failed once: a server that cannot be reached now is an error now.
+/* Dials address ("HOST:PORT", "[IPv6]:PORT", "unix:PATH") and begins a session. Blocks until the
+ * first connection stands, or has failed once: a server that cannot be reached now is an error now.
  *
  *   options  NULL: the defaults; options->loop, if given, must be running on another thread
  *   session  out: yours, until tt_session_close
@@ -126,8 +126,8 @@ TT_EXPORT void tt_session_get_stats(struct tt_session *session, struct tt_sessio
 
 /* --- server --- */
 
-/* Listens on address ("HOST:PORT", "[IPv6]:PORT"; port 0: any). TT_E_INVAL, TT_E_RESOLVE,
- * TT_E_ADDRESS (in use, not permitted, not of this machine), TT_E_NOMEM, TT_E_SYSTEM.
+/* Listens on address ("HOST:PORT", "[IPv6]:PORT", "unix:PATH"; port 0: any). TT_E_INVAL,
+ * TT_E_RESOLVE, TT_E_ADDRESS (in use, not permitted, not of this machine), TT_E_NOMEM, TT_E_SYSTEM.
  */
 TT_EXPORT int tt_listen(const char *address, const struct tt_options *options,
                         struct tt_listener **listener, struct tt_error_text *why);

@@ -128,7 +128,9 @@ static void try_address(struct tt_dialer *d, uint64_t now_us)
 
 static void forget_addresses(struct tt_dialer *d)
 {
-    if (d->found && d->found_by_uv)
+    if (d->found == &d->path.info)
+        d->found = NULL; /* ours */
+    else if (d->found && d->found_by_uv)
         uv_freeaddrinfo(d->found);
     else if (d->found)
         freeaddrinfo(d->found);
@@ -195,7 +197,11 @@ void tt_dialer_begin(struct tt_dialer *d, uint64_t now_us, bool anew)
     d->os_error = 0;
     if (d->found && d->found_by_uv && anew)
         forget_addresses(d);
-    if (d->found)
+    if (d->address.is_path) {
+        tt_resolve_path(&d->address, &d->path);
+        d->found = NULL;
+        use_addresses(d, &d->path.info, false, now_us);
+    } else if (d->found)
         try_address(d, now_us);
     else if (tt_resolve_numeric(&d->address, false, &found) == 0)
         use_addresses(d, found, false, now_us);

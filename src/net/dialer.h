@@ -1,4 +1,4 @@
-/* dialer.h - one TCP connection from "HOST:PORT": name, addresses in turn, a time limit.
+/* dialer.h - one connection to "HOST:PORT" or "unix:PATH": name, addresses in turn, a time limit.
  *
  * tt_dialer_begin is answered by exactly one call of connected or failed, perhaps before it
  * returns, unless tt_dialer_stop comes first. The loop's thread only.
@@ -12,6 +12,7 @@
 #include <uv.h>
 
 #include "net/address.h"
+#include "net/resolve.h"
 #include "net/worker.h"
 
 struct tt_attempt;
@@ -36,7 +37,8 @@ struct tt_dialer {
     struct addrinfo *found;      /* of the last resolution, or NULL */
     struct addrinfo *next;       /* the address to try */
     bool found_by_uv;
-    struct tt_attempt *attempt; /* a socket that connects, or NULL */
+    struct tt_path_address path; /* or this was found */
+    struct tt_attempt *attempt;  /* a socket that connects, or NULL */
 };
 
 /* address, timeout_us, connected and failed are set by the caller before. 0 or TT_E_NOMEM. */

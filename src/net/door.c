@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -21,8 +22,11 @@ struct tt_door_watch {
 
 /* --- binding --- */
 
-static const char *advice(int err)
+static const char *advice(int err, bool is_path)
 {
+    if (is_path)
+        return err == -EADDRINUSE ? " (another program listens there; choose another path)"
+                                  : " (is the directory there, and may we write to it?)";
     switch (err) {
     case -EADDRINUSE:
         return " (another program listens there; choose another port, or 0 for any)";
@@ -35,26 +39,63 @@ static const char *advice(int err)
     }
 }
 
+/* Whether it is a socket that nobody listens on any more. */
+static bool is_left_behind(const struct addrinfo *at)
+{
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    const bool refused =
+        fd >= 0 && connect(fd, at->ai_addr, at->ai_addrlen) < 0 && errno == ECONNREFUSED;
+    if (fd >= 0)
+        close(fd);
+    return refused;
+}
+
+static int listen_at_path(struct tt_door *door, const struct tt_address *a, int *fd)
+{
+    struct tt_path_address at;
+    struct stat st;
+    tt_resolve_path(a, &at);
+    int err = tt_tcp_listen(at.info.ai_addr, at.info.ai_addrlen, fd);
+    if (err == -EADDRINUSE && is_left_behind(&at.info) && unlink(a->host) == 0)
+        err = tt_tcp_listen(at.info.ai_addr, at.info.ai_addrlen, fd);
+    if (err || stat(a->host, &st) < 0)
+        return err;
+    memcpy(door->path, a->host, strlen(a->host) + 1);
+    door->device = st.st_dev;
+    door->inode = st.st_ino;
+    return 0;
+}
+
+/* 0, a negative errno, or TT_E_RESOLVE with the reason in *why. */
+static int listen_at_name(const struct tt_address *a, const char *address, int *fd,
+                          struct tt_error_text *why)
+{
+    struct addrinfo *found;
+    const int gai = tt_resolve_blocking(a, true, &found);
+    if (gai) {
+        tt_why(why, "resolve %.100s: %s (is the name right?)", address, gai_strerror(gai));
+        return TT_E_RESOLVE;
+    }
+    const int err = tt_tcp_listen(found->ai_addr, found->ai_addrlen, fd);
+    freeaddrinfo(found);
+    return err;
+}
+
 static int bind_socket(struct tt_door *door, const char *address, int *fd,
                        struct tt_error_text *why)
 {
     struct tt_address a;
-    struct addrinfo *found;
-    struct sockaddr_storage bound;
+    struct sockaddr_storage bound = {.ss_family = AF_UNSPEC};
     socklen_t len = sizeof bound;
 
     int err = tt_address_parse(&a, address, why);
     if (err)
         return err;
-    const int gai = tt_resolve_blocking(&a, true, &found);
-    if (gai) {
-        tt_why(why, "resolve %.100s: %s (is the name right?)", address, gai_strerror(gai));
-        return TT_E_RESOLVE;
-    }
-    err = tt_tcp_listen(found->ai_addr, found->ai_addrlen, fd);
-    freeaddrinfo(found);
+    err = a.is_path ? listen_at_path(door, &a, fd) : listen_at_name(&a, address, fd, why);
+    if (err == TT_E_RESOLVE) /* as an errno this would be ENOTCONN, which nobody returns here */
+        return err;
     if (err) {
-        tt_why(why, "listen on %.100s: %s%s", address, strerror(-err), advice(err));
+        tt_why(why, "listen on %.110s: %s%s", address, strerror(-err), advice(err, a.is_path));
         return TT_E_ADDRESS;
     }
     (void)getsockname(*fd, (struct sockaddr *)&bound, &len);
@@ -152,6 +193,15 @@ static void free_watch(uv_handle_t *handle)
     w->worker->alloc->put(w->worker->alloc->ctx, w);
 }
 
+/* Unless somebody has put another one there meanwhile. */
+static void remove_path(const struct tt_door *door)
+{
+    struct stat st;
+    if (door->path[0] && stat(door->path, &st) == 0 && st.st_dev == door->device &&
+        st.st_ino == door->inode)
+        (void)unlink(door->path);
+}
+
 void tt_door_close(struct tt_door *door)
 {
     struct tt_door_watch *w = door->watch;
@@ -162,6 +212,7 @@ void tt_door_close(struct tt_door *door)
     tt_timer_set(door->worker, &door->pause, TT_NEVER);
     uv_close((uv_handle_t *)&w->poll, free_watch);
     close(w->fd);
+    remove_path(door);
 }
 
 void tt_door_dispose(struct tt_door *door)

@@ -1,7 +1,10 @@
-/* door.h - a listening TCP socket on the loop.
+/* door.h - a listening socket on the loop, of TCP or in the file system.
  *
  * Bound at once, watched from the first turn of the loop after tt_door_open. When the system has no
  * descriptor for another connection it waits a little, instead of being told of it again and again.
+ *
+ * A socket in the file system goes when the door is closed, and one that a dead program left there
+ * is replaced.
  */
 #ifndef TT_NET_DOOR_H
 #define TT_NET_DOOR_H
@@ -20,6 +23,8 @@ struct tt_door {
     struct tt_door_watch *watch;                 /* or NULL: closed */
     uint64_t failures;                           /* to accept */
     char address_text[TT_ADDRESS_TEXT];          /* with the port it got */
+    char path[TT_ADDRESS_TEXT];                  /* of a socket in the file system, or "" */
+    uint64_t device, inode;                      /* of that */
 };
 
 /* worker and guest are set by the caller before. Any thread that has the lock.
