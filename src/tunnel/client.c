@@ -1,9 +1,14 @@
 #include "tunnel/client.h"
 
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <turbotunnel/session.h>
 
 #include "net/door.h"
 #include "tunnel/reset_text.h"
+#include "tunnel/socks5.h"
+#include "tunnel/socks_guest.h"
 #include "tunnel/splice.h"
 #include "tunnel/standard_io.h"
 #include "tunnel/tunnel.h"
@@ -25,6 +30,7 @@ struct tt_tunnel_client {
     size_t url;                 /* where it was dialled */
     struct tt_timer anew;       /* to make a new one */
     struct tt_list splices;
+    struct tt_list socks_guests; /* that have not said yet where they lead */
     struct tt_stdio stdio;
     bool over;
     size_t entry_count;
@@ -49,24 +55,61 @@ static int open_stream(struct tt_tunnel_client *c, const struct tt_target *targe
     return err;
 }
 
+/* The program waits for a reply of its protocol, into a socket that is still empty. */
+static void reply_to_socks(int fd, const uint8_t reply[TT_SOCKS_REPLY])
+{
+    (void)!send(fd, reply, TT_SOCKS_REPLY, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void refuse_socks(int fd, uint32_t code)
+{
+    uint8_t reply[TT_SOCKS_REPLY];
+    tt_socks_answer(reply, code);
+    reply_to_socks(fd, reply);
+}
+
+static void splice_answered(void *ctx, int out_fd)
+{
+    const struct entry *e = ctx;
+    uint8_t reply[TT_SOCKS_REPLY];
+    if (!e->forward->socks)
+        return;
+    tt_socks_success(reply);
+    reply_to_socks(out_fd, reply);
+}
+
 static void splice_ended(void *ctx, struct tt_splice_end *end)
 {
     struct entry *e = ctx;
-    if (!end->answered)
-        tt_log(&e->client->context->log, TT_LOG_NOTICE, "refused", "%s: %s", e->door.address_text,
-               tt_reset_text(end->code));
+    if (end->answered)
+        return;
+    tt_log(&e->client->context->log, TT_LOG_NOTICE, "refused", "%s: %s", e->door.address_text,
+           tt_reset_text(end->code));
+    if (e->forward->socks) {
+        refuse_socks(end->fd, end->code);
+        end->resets_socket = false;
+    }
 }
 
-static void guest(struct tt_door *door, int fd)
+static void turn_away(const struct entry *e, int fd)
 {
-    struct entry *e = TT_CONTAINER_OF(door, struct entry, door);
+    if (!e->forward->socks) {
+        tt_close_with_reset(fd);
+        return;
+    }
+    refuse_socks(fd, TT_RESET_LIMIT);
+    close(fd);
+}
+
+static void lead(struct entry *e, int fd, const struct tt_target *target)
+{
     struct tt_tunnel_client *c = e->client;
     struct tt_stream *stream;
-    const int err = open_stream(c, &e->forward->target, &stream);
+    const int err = open_stream(c, target, &stream);
     if (err) {
         tt_log(&c->context->log, TT_LOG_NOTICE, "refused", "%s: open a stream: %s",
-               door->address_text, tt_strerror(err));
-        tt_close_with_reset(fd);
+               e->door.address_text, tt_strerror(err));
+        turn_away(e, fd);
         return;
     }
     (void)tt_splice_begin(&(struct tt_splice_config){.worker = c->context->worker,
@@ -75,8 +118,28 @@ static void guest(struct tt_door *door, int fd)
                                                      .in_fd = fd,
                                                      .out_fd = fd,
                                                      .awaits_status = true,
+                                                     .answered = splice_answered,
                                                      .ended = splice_ended,
                                                      .ctx = e});
+}
+
+static void socks_asked(void *ctx, int fd, const struct tt_target *target)
+{
+    lead(ctx, fd, target);
+}
+
+static void guest(struct tt_door *door, int fd)
+{
+    struct entry *e = TT_CONTAINER_OF(door, struct entry, door);
+    struct tt_tunnel_client *c = e->client;
+    if (e->forward->socks)
+        tt_socks_guest_begin(&(struct tt_socks_host){.worker = c->context->worker,
+                                                     .guests = &c->socks_guests,
+                                                     .asked = socks_asked,
+                                                     .ctx = e},
+                             fd);
+    else
+        lead(e, fd, &e->forward->target);
 }
 
 /* --- standard input and output --- */
@@ -173,6 +236,8 @@ void tt_tunnel_client_stop(struct tt_tunnel_client *c, int status)
     c->over = true;
     for (size_t i = 0; i < c->entry_count; i++)
         tt_door_close(&c->entries[i].door);
+    tt_socks_guest_abort_all(&c->socks_guests);
+    tt_splice_abort_all(&c->splices, TT_RESET_BY_PROGRAM);
     tt_timer_set(c->context->worker, &c->anew, TT_NEVER);
     tt_context_over(c->context, status);
 }
@@ -243,6 +308,7 @@ struct tt_tunnel_client *tt_tunnel_client_begin(struct tt_context *context)
     if (!err) {
         *c = (struct tt_tunnel_client){.context = context};
         tt_list_init(&c->splices);
+        tt_list_init(&c->socks_guests);
         err = tt_timer_init(context->worker, &c->anew, anew);
     }
     if (err) {

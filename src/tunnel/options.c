@@ -81,6 +81,16 @@ static const char *set_client_listen(struct tt_tunnel_options *o, const char *te
     return set_bind(o, text, false);
 }
 
+static const char *set_socks(struct tt_tunnel_options *o, const char *text)
+{
+    return set_bind(o, text, true);
+}
+
+static const char *set_allow(struct tt_tunnel_options *o, const char *text)
+{
+    return tt_rules_add(&o->allow, text);
+}
+
 static const char *set_stdio_target(struct tt_tunnel_options *o, const char *text)
 {
     if (o->stdio)
@@ -116,9 +126,11 @@ static const char *set_forward(struct tt_tunnel_options *o, const char *text)
 static const struct option_spec specs[] = {
     {0, "listen", "URL", TT_COMMAND_SERVER, EACH(set_url), "accept clients there: tcp://HOST:PORT, unix:PATH"},
     {0, "forward", "TARGET", TT_COMMAND_SERVER, CALL(set_forward), "the fixed target: HOST:PORT or unix:PATH"},
+    {0, "allow", "HOST:PORTS", TT_COMMAND_SERVER, EACH(set_allow), "what clients may ask for; also ADDRESS/BITS:PORTS, *:PORTS"},
     {0, "connect", "URL", TT_COMMAND_CLIENT, EACH(set_url), "where the server is: tcp://HOST:PORT, unix:PATH"},
     {0, "listen", "ADDR", TT_COMMAND_CLIENT, EACH(set_client_listen), "[ADDR:]PORT or unix:PATH: lead to the fixed target"},
     {'L', "local", "[BIND:]PORT:HOST:PORT", TT_COMMAND_CLIENT, EACH(set_local), "listen, and lead to HOST:PORT"},
+    {'D', "socks", "[ADDR:]PORT", TT_COMMAND_CLIENT, EACH(set_socks), "a SOCKS5 server; names are resolved by the server"},
     {0, "stdio", NULL, TT_COMMAND_CLIENT, CALL(set_stdio), "standard input and output: to the fixed target"},
     {'W', "stdio-to", "HOST:PORT", TT_COMMAND_CLIENT, CALL(set_stdio_target), "standard input and output: to HOST:PORT"},
     {0, "key", "FILE", ANY, FIELD(TEXT, key), "our private key"},
@@ -402,12 +414,12 @@ static const char *missing(const struct tt_tunnel_options *o)
 {
     if (o->command == TT_COMMAND_SERVER && o->url_count == 0)
         return "--listen URL is missing: where clients come to";
-    if (o->command == TT_COMMAND_SERVER && !o->forward)
-        return "--forward is missing: where streams shall lead";
+    if (o->command == TT_COMMAND_SERVER && !o->forward && o->allow.count == 0)
+        return "--forward or --allow is missing: where streams may lead";
     if (o->command == TT_COMMAND_CLIENT && o->url_count == 0)
         return "--connect URL is missing: where the server is";
     if (o->command == TT_COMMAND_CLIENT && o->forward_count == 0 && !o->stdio)
-        return "there is nothing to do: give --listen, -L, --stdio or -W";
+        return "there is nothing to do: give --listen, -L, --socks, --stdio or -W";
     if (o->stdio && o->forward_count > 0)
         return "--stdio and -W go with no listener";
     return NULL;
@@ -459,6 +471,7 @@ int tt_tunnel_options_parse(struct tt_tunnel_options *o, int argc, char **argv,
 
 void tt_tunnel_options_dispose(struct tt_tunnel_options *o)
 {
+    tt_rules_dispose(&o->allow);
     free(o->config_text);
     o->config_text = NULL;
 }

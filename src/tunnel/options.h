@@ -9,6 +9,7 @@
 
 #include <turbotunnel/options.h>
 
+#include "tunnel/allow.h"
 #include "tunnel/forward.h"
 
 enum tt_command {
@@ -35,6 +36,7 @@ struct tt_tunnel_options {
 
     /* server */
     const char *forward; /* the fixed target, or NULL */
+    struct tt_rules allow;
     uint64_t drain_us;
     uint64_t connect_timeout_us;
 

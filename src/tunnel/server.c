@@ -1,5 +1,8 @@
 #include "tunnel/server.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include <turbotunnel/session.h>
 
 #include "tunnel/opening.h"
@@ -35,28 +38,54 @@ static struct peer *of_host(struct tt_opening_host *host)
     return TT_CONTAINER_OF(host, struct peer, host);
 }
 
+static void address_of(struct tt_address *address, const struct tt_target *target)
+{
+    *address = (struct tt_address){.port = ""};
+    (void)snprintf(address->host, sizeof address->host, "%s", target->host);
+    (void)snprintf(address->port, sizeof address->port, "%u", target->port);
+}
+
 static uint32_t decide(struct tt_opening_host *host, struct tt_stream *stream,
                        const struct tt_target *target, struct tt_address *address)
 {
     const struct tt_tunnel_server *s = of_host(host)->server;
     (void)stream;
-    if (target->kind != TT_TARGET_FIXED || !s->context->options->forward)
+    if (target->kind == TT_TARGET_FIXED && s->context->options->forward) {
+        *address = s->forward;
+        return TT_RESET_NONE;
+    }
+    if (target->kind != TT_TARGET_HOST_PORT ||
+        !tt_rules_may(&s->context->options->allow, target->host, target->port))
         return TT_RESET_NOT_ALLOWED;
-    *address = s->forward;
+    address_of(address, target);
     return TT_RESET_NONE;
+}
+
+/* F-10: after the look-up, for each address. */
+static bool allows(struct tt_opening_host *host, const struct tt_target *target,
+                   const struct sockaddr *address)
+{
+    const struct tt_tunnel_server *s = of_host(host)->server;
+    struct tt_ip ip;
+    return target->kind == TT_TARGET_FIXED ||
+           (tt_ip_of_sockaddr(&ip, address) &&
+            tt_rules_allow(&s->context->options->allow, target->host, target->port, &ip));
 }
 
 static void report(struct tt_opening_host *host, const struct tt_target *target, uint32_t code,
                    const char *why)
 {
     struct peer *p = of_host(host);
-    const bool is_fixed = !target || target->kind == TT_TARGET_FIXED;
-    tt_log(&p->server->context->log, TT_LOG_DETAIL, code ? "stream_refused" : "stream",
-           "session %s: %s%s%s%s", tt_session_id(p->session),
-           is_fixed ? "the fixed target" : target->host, code ? ": " : "",
-           code ? tt_reset_text(code) : "", why[0] ? " (see below)" : "");
-    if (why[0])
-        tt_log(&p->server->context->log, TT_LOG_DETAIL, "why", "  %s", why);
+    char name[TT_TARGET_HOST + 16] = "the fixed target";
+    if (target && target->kind != TT_TARGET_FIXED)
+        (void)snprintf(name, sizeof name, "%s port %u", target->host, target->port);
+    if (code)
+        tt_log(&p->server->context->log, TT_LOG_DETAIL, "stream_refused",
+               "session %s: stream to %s: %s (%s)", tt_session_id(p->session), name,
+               tt_reset_text(code), why);
+    else
+        tt_log(&p->server->context->log, TT_LOG_DETAIL, "stream", "session %s: stream to %s",
+               tt_session_id(p->session), name);
 }
 
 static void look_whether_drained(struct tt_tunnel_server *s)
@@ -127,6 +156,7 @@ static void session_begun(void *ctx, struct tt_session *session)
                                        .splices = &p->splices,
                                        .timeout_us = s->context->options->connect_timeout_us,
                                        .decide = decide,
+                                       .allows = allows,
                                        .report = report,
                                        .spliced_ended = splice_ended};
     tt_list_push_back(&s->peers, &p->node);

@@ -102,6 +102,7 @@ static void bury(struct joint *j, bool with_reset)
 static void end_with(struct joint *j, struct tt_splice_end end)
 {
     j->over = true;
+    tt_list_remove(&j->pub.node); /* the callee may abort the others */
     end.answered = j->answered;
     end.fd = output(j)->fd;
     end.resets_socket = !end.in_order;

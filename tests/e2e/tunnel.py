@@ -1,0 +1,128 @@
+"""The tool as child processes: a server, a client, and what connects to them.
+
+    with EchoServer() as target, TunnelServer("--forward", target.address) as server:
+        with TunnelClient(server, "--listen", "127.0.0.1:0") as client:
+            s = connect(client.addresses[0])
+"""
+
+import contextlib
+import os
+import socket
+import struct
+import subprocess
+
+import harness
+from harness import Program, check, connect, equal, read_exactly
+
+TUNNEL = "apps/turbotunnel"
+LISTENING = r"listening on (?:tcp://)?(\S+)$"
+
+
+class TunnelServer(Program):
+    """.url is where it listens first."""
+
+    def __init__(self, *args, listen="tcp://127.0.0.1:0", **how):
+        super().__init__(TUNNEL, "server", "--insecure", "--listen", listen, *args, **how)
+        self.url = self.wait_line(r"listening on (\S+)$").group(1)
+
+    @property
+    def address(self):
+        return self.url.removeprefix("tcp://")
+
+
+class TunnelClient(Program):
+    """.addresses are where it listens, in the order of its options."""
+
+    def __init__(self, server, *args, listeners=None, **how):
+        url = server if isinstance(server, str) else server.url
+        super().__init__(TUNNEL, "client", "--insecure", "--connect", url, *args, **how)
+        if listeners is None:
+            listeners = sum(arg in ("--listen", "-L", "-D", "--socks") for arg in args)
+        self.addresses = [self.wait_line(LISTENING).group(1) for _ in range(listeners)]
+
+
+class Stdio(Program):
+    """A client on pipes: .send, .end, .read."""
+
+    def __init__(self, server, *args):
+        url = server if isinstance(server, str) else server.url
+        super().__init__(TUNNEL, "client", "--insecure", "--connect", url, *args,
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def send(self, data):
+        self.process.stdin.write(data)
+        self.process.stdin.flush()
+
+    def end(self):
+        self.process.stdin.close()
+
+    def read(self, n=-1):
+        return self.process.stdout.read(n)
+
+
+@contextlib.contextmanager
+def tunnel(server_args, client_args, between=None):
+    """A server and its client, with what stands between them."""
+    with TunnelServer(*server_args) as server:
+        if between is None:
+            with TunnelClient(server, *client_args) as client:
+                yield server, client
+        else:
+            with between(server.address) as proxy, TunnelClient("tcp://" + proxy.address, *client_args) as client:
+                yield server, client
+
+
+# --- SOCKS5 -----------------------------------------------------------------------------------
+
+
+def socks_address(host, port):
+    for family, kind in ((socket.AF_INET, 1), (socket.AF_INET6, 4)):
+        try:
+            return bytes([kind]) + socket.inet_pton(family, host) + struct.pack("!H", port)
+        except OSError:
+            continue
+    name = host.encode()
+    return bytes([3, len(name)]) + name + struct.pack("!H", port)
+
+
+def socks_connect(address, host, port, user=None):
+    """Returns (the socket, the reply's code)."""
+    s = connect(address)
+    if user is None:
+        s.sendall(b"\5\1\0")
+        equal(read_exactly(s, 2), b"\5\0", "the method")
+    else:
+        s.sendall(b"\5\1\2")
+        equal(read_exactly(s, 2), b"\5\2", "the method")
+        s.sendall(bytes([1, len(user)]) + user + b"\6secret")
+        equal(read_exactly(s, 2), b"\1\0", "what is said to a user name")
+    s.sendall(b"\5\1\0" + socks_address(host, port))
+    reply = read_exactly(s, 10)
+    equal((reply[0], reply[2:4]), (5, b"\0\1"), "the form of the reply")
+    return s, reply[1]
+
+
+def descriptors(program):
+    return len(os.listdir(f"/proc/{program.pid}/fd"))
+
+
+def is_reset(s):
+    """Waits for the end: whether it was a reset."""
+    try:
+        while s.recv(1 << 16):
+            pass
+        return False
+    except ConnectionResetError:
+        return True
+
+
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as s:
+            s.bind(("::1", 0))
+        return True
+    except OSError:
+        return False
+
+
+__all__ = [name for name in dir() if not name.startswith("_") and name not in ("harness", "check")]
