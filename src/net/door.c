@@ -40,8 +40,11 @@ static const char *advice(int err, bool is_path)
 }
 
 /* Whether it is a socket that nobody listens on any more. */
-static bool is_left_behind(const struct addrinfo *at)
+static bool is_left_behind(const char *path, const struct addrinfo *at)
 {
+    struct stat st;
+    if (lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode))
+        return false; /* connecting to a file is refused as well */
     const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     const bool refused =
         fd >= 0 && connect(fd, at->ai_addr, at->ai_addrlen) < 0 && errno == ECONNREFUSED;
@@ -56,7 +59,7 @@ static int listen_at_path(struct tt_door *door, const struct tt_address *a, int 
     struct stat st;
     tt_resolve_path(a, &at);
     int err = tt_tcp_listen(at.info.ai_addr, at.info.ai_addrlen, fd);
-    if (err == -EADDRINUSE && is_left_behind(&at.info) && unlink(a->host) == 0)
+    if (err == -EADDRINUSE && is_left_behind(a->host, &at.info) && unlink(a->host) == 0)
         err = tt_tcp_listen(at.info.ai_addr, at.info.ai_addrlen, fd);
     if (err || stat(a->host, &st) < 0)
         return err;

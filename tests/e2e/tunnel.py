@@ -10,9 +10,10 @@ import os
 import socket
 import struct
 import subprocess
+import threading
 
-import harness
-from harness import Program, check, connect, equal, read_exactly
+from echo import Proxy
+from harness import Listener, Program, connect, equal, read_exactly
 
 TUNNEL = "apps/turbotunnel"
 LISTENING = r"listening on (?:tcp://)?(\S+)$"
@@ -60,16 +61,42 @@ class Stdio(Program):
         return self.process.stdout.read(n)
 
 
+# What stands between client and server in this thread: nothing, or a proxy that ends connections.
+way = threading.local()
+
+
 @contextlib.contextmanager
-def tunnel(server_args, client_args, between=None):
-    """A server and its client, with what stands between them."""
-    with TunnelServer(*server_args) as server:
-        if between is None:
-            with TunnelClient(server, *client_args) as client:
-                yield server, client
-        else:
-            with between(server.address) as proxy, TunnelClient("tcp://" + proxy.address, *client_args) as client:
-                yield server, client
+def through(*options):
+    """Tunnels made in here by this thread go through lilbastard."""
+    way.options = options
+    try:
+        yield
+    finally:
+        way.options = None
+
+
+@contextlib.contextmanager
+def tunnel(server_args, client_args, **how):
+    """A server and its client."""
+    options = getattr(way, "options", None)
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(TunnelServer(*server_args))
+        url = server.url
+        if options:
+            url = "tcp://" + stack.enter_context(Proxy(*options, upstream=server.address)).address
+        yield server, stack.enter_context(TunnelClient(url, *client_args, **how))
+
+
+@contextlib.contextmanager
+def joined(receive_buffer=None):
+    """The two ends of one connection through a tunnel: (the program's, the target's)."""
+    with Listener(receive_buffer=receive_buffer) as target:
+        with tunnel(("--forward", target.address), ("--listen", "0")) as (_, client):
+            near = connect(client.addresses[0])
+            far = target.accept()
+            yield near, far
+            near.close()
+            far.close()
 
 
 # --- SOCKS5 -----------------------------------------------------------------------------------
@@ -124,5 +151,3 @@ def has_ipv6():
     except OSError:
         return False
 
-
-__all__ = [name for name in dir() if not name.startswith("_") and name not in ("harness", "check")]

@@ -16,7 +16,8 @@ import harness
 from echo import Proxy, random_bytes, rss_bytes
 from harness import (Acceptor, EchoServer, Listener, Program, Sender, check, connect, equal, read_exactly, read_to_end,
                      read_to_end_or_reset, reset, run)
-from tunnel import (TUNNEL, Stdio, TunnelClient, TunnelServer, descriptors, has_ipv6, is_reset, socks_connect, tunnel)
+from tunnel import (TUNNEL, Stdio, TunnelClient, TunnelServer, descriptors, has_ipv6, is_reset, joined, socks_connect,
+                    through, tunnel)
 
 MIB = 1 << 20
 
@@ -174,6 +175,256 @@ def test_socks_with_other_words():
             s.sendall(asked)
             equal(read_to_end_or_reset(s)[0], said, f"the reply to {asked}")
             s.close()
+
+
+# --- a connection is a connection -------------------------------------------------------------
+
+
+def test_either_direction_may_end_first():
+    for near_first in (True, False):
+        with joined() as (near, far):
+            one, other = (near, far) if near_first else (far, near)
+            one.sendall(b"last words")
+            one.shutdown(socket.SHUT_WR)
+            equal(read_to_end(other), b"last words", "what came")
+            data = random_bytes(MIB)
+            sender = Sender(other, data)
+            equal(read_to_end(one), data, "what came the other way, behind that end")
+            sender.finish()
+
+
+def test_a_reset_at_one_end_is_a_reset_at_the_other():
+    for near_first in (True, False):
+        with joined() as (near, far):
+            one, other = (near, far) if near_first else (far, near)
+            for a, b in ((near, far), (far, near)):
+                a.sendall(b"x")
+                equal(read_exactly(b, 1), b"x", "what came")
+            reset(one)
+            check(is_reset(other), "it ended in order")
+
+
+def fill(s):
+    """Sends until nothing is taken for a while. Returns how much was."""
+    s.setblocking(False)
+    sent = 0
+    try:
+        while select.select([], [s], [], 0.5)[1]:
+            try:
+                sent += s.send(bytes(1 << 16))
+            except BlockingIOError:
+                pass
+    finally:
+        s.settimeout(harness.DEADLINE_S)
+    return sent
+
+
+def test_a_reset_is_told_though_nothing_is_taken():
+    """Who resets a connection that is full is not kept until the other side reads."""
+    for near_first in (True, False):
+        with joined() as (near, far):
+            one, other = (near, far) if near_first else (far, near)
+            fill(one)
+            reset(one)
+            check(is_reset(other), "it ended in order")
+
+
+def test_a_target_that_refuses_resets_the_connection():
+    with Listener() as closed:
+        pass
+    with tunnel(("--forward", closed.address), ("--listen", "0")) as (_, client):
+        s = connect(client.addresses[0])
+        check(is_reset(s), "it ended in order")
+        s.close()
+        client.wait_line("connection refused$")
+
+
+def test_one_that_is_not_read_holds_up_nobody():
+    with Listener() as target, EchoServer() as echo_server:
+        with tunnel(("--forward", target.address, "--allow", echo_server.address),
+                    ("--listen", "0", "-L", f"0:{echo_server.address}")) as (_, client):
+            near = connect(client.addresses[0])
+            far = target.accept()
+            sent = fill(near), fill(far)
+            check(min(sent) >= 4096, f"only {sent} bytes were taken")
+            for _ in range(3):
+                echoed(client.addresses[1], random_bytes(2 * MIB))
+            for reader, writer, n in ((far, near, sent[0]), (near, far, sent[1])):
+                equal(len(read_exactly(reader, n)), n, "what was held up")
+            near.close()
+            far.close()
+    return f"{sent[0] >> 10} and {sent[1] >> 10} KiB waited"
+
+
+# All that may wait for four readers: their streams' windows, what smux and the kernel hold.
+MOST_FOR_FOUR = 128 * MIB
+
+
+def test_slow_readers_cost_no_memory():
+    with Listener() as target:
+        with tunnel(("--forward", target.address), ("--listen", "0")) as (server, client):
+            pairs = []
+            for _ in range(4):
+                near = connect(client.addresses[0])
+                pairs.append((near, target.accept()))
+            senders = [Sender(near, random_bytes(64 * MIB)) for near, _ in pairs]
+            for _, far in pairs:  # at a snail's pace, so that windows grow as they may
+                equal(len(read_exactly(far, 1 << 16)), 1 << 16, "what came")
+            for _ in range(20):
+                for _, far in pairs:
+                    read_exactly(far, 1 << 14)
+                time.sleep(0.02)  # a pace, nothing that is waited for
+            most = max(rss_bytes(server.pid), rss_bytes(client.pid))
+            check(most < MOST_FOR_FOUR, f"{most >> 20} MiB of memory in use")
+            for near, far in pairs:
+                near.close()
+                far.close()
+            for sender in senders:
+                sender.join(harness.DEADLINE_S)
+    return f"{most >> 20} MiB resident"
+
+
+def settled_descriptors(program, most):
+    """Waits until no more than so many are open."""
+    end = time.monotonic() + harness.DEADLINE_S
+    while descriptors(program) > most and time.monotonic() < end:
+        time.sleep(0.01)
+    return descriptors(program)
+
+
+def steady_descriptors(program):
+    """How many there are once that does not change for a while."""
+    seen = []
+    while len(seen) < 20 or len(set(seen[-20:])) > 1:
+        seen.append(descriptors(program))
+        time.sleep(0.01)
+    return seen[-1]
+
+
+def one_after_the_other(address, n, how):
+    for i in range(n):
+        s = connect(address)
+        s.sendall(b"%d" % i)
+        if how == "end":
+            s.shutdown(socket.SHUT_WR)
+            equal(read_to_end(s), b"%d" % i, "what came back")
+            s.close()
+        elif how == "close":
+            s.close()
+        else:
+            reset(s)
+
+
+def test_thousands_in_a_row_leave_nothing_behind():
+    with EchoServer() as target:
+        with tunnel(("--forward", target.address), ("--listen", "0")) as (server, client):
+            address = client.addresses[0]
+            programs = (server, client)
+            echoed(address)
+            idle = [steady_descriptors(p) for p in programs]
+            for how in ("end", "close", "reset"):
+                one_after_the_other(address, 100, how)
+            before = [(settled_descriptors(p, n), rss_bytes(p.pid)) for p, n in zip(programs, idle)]
+            for how, n in (("end", 1000), ("close", 500), ("reset", 500)):
+                one_after_the_other(address, n, how)
+            after = [(settled_descriptors(p, b[0]), rss_bytes(p.pid)) for p, b in zip(programs, before)]
+            equal([fds for fds, _ in before], idle, "descriptors after hundreds")
+            equal([fds for fds, _ in after], idle, "descriptors after thousands")
+            for (_, rss), (_, rss_after) in zip(before, after):
+                check(rss_after < rss + 4 * MIB, f"{(rss_after - rss) >> 10} KiB more memory")
+    return ", ".join(f"{(a[1] - b[1]) >> 10} KiB more" for a, b in zip(after, before))
+
+
+def test_many_at_once():
+    with EchoServer() as target:
+        with tunnel(("--forward", target.address), ("--listen", "0")) as (_, client):
+            sockets = [connect(client.addresses[0]) for _ in range(300)]
+            for i, s in enumerate(sockets):
+                s.sendall(b"%d" % i)
+                s.shutdown(socket.SHUT_WR)
+            for i, s in enumerate(sockets):
+                equal(read_to_end(s), b"%d" % i, "what came back")
+                s.close()
+
+
+# --- the same on a network that is against us -------------------------------------------------
+
+
+def through_terminations(test):
+    def run_it():
+        with through("-w", 0.3):
+            return test()
+
+    return run_it
+
+
+for tested in (test_a_listener_leads_to_the_fixed_target, test_local_forwards_lead_where_they_say,
+               test_socks_by_address_and_by_name, test_socks_says_why_not, test_either_direction_may_end_first,
+               test_a_reset_at_one_end_is_a_reset_at_the_other, test_a_reset_is_told_though_nothing_is_taken,
+               test_a_target_that_refuses_resets_the_connection, test_one_that_is_not_read_holds_up_nobody,
+               test_slow_readers_cost_no_memory, test_thousands_in_a_row_leave_nothing_behind,
+               test_many_at_once):  # fmt: skip
+    again = through_terminations(tested)
+    again.__name__ = tested.__name__ + "_through_terminations"
+    globals()[again.__name__] = again
+
+
+# --- sockets in the file system ---------------------------------------------------------------
+
+
+def connect_path(path):
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(harness.DEADLINE_S)
+    s.connect(path)
+    return s
+
+
+class PathEcho(EchoServer):
+    """An EchoServer at a path."""
+
+    def __init__(self, path):  # pylint: disable=super-init-not-called
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(path)
+        self.socket.listen(64)
+        self._accepted = []
+        threading.Thread(target=self._accept_all, daemon=True).start()
+
+
+def test_everything_may_be_a_path():
+    with tempfile.TemporaryDirectory() as folder:
+        target, carrier, local = (os.path.join(folder, name) for name in ("target", "carrier", "local"))
+        with PathEcho(target), TunnelServer("--forward", "unix:" + target, listen="unix:" + carrier) as server:
+            equal(server.url, "unix:" + carrier, "what it says")
+            with TunnelClient(server, "--listen", "unix:" + local) as client:
+                equal(client.addresses, ["unix:" + local], "what it says")
+                data = random_bytes(4 * MIB)
+                for _ in range(2):
+                    s = connect_path(local)
+                    sender = Sender(s, data)
+                    equal(read_to_end(s), data, "what came back")
+                    sender.finish()
+                    s.close()
+                equal((client.stop(), server.stop()), (0, 0), "exit status")
+            check(not os.path.exists(local) and not os.path.exists(carrier), "a socket is left behind")
+
+
+def test_a_path_is_taken_over_from_the_dead_alone():
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "carrier")
+        with TunnelServer("--allow", "*:80", listen="unix:" + path) as first:
+            status, _, lines = run(TUNNEL, "server", "--insecure", "--allow", "*:80", "--listen", "unix:" + path)
+            equal(status, 1, "exit status of the second")
+            check("Address already in use (another program listens there" in lines[-1], lines)
+            first.process.kill()
+            first.wait()
+            check(os.path.exists(path), "the dead left nothing behind: nothing is tested")
+            with TunnelServer("--allow", "*:80", listen="unix:" + path) as second:
+                equal(second.stop(), 0, "exit status")
+        with open(path, "w", encoding="ascii"):
+            pass
+        status, _, lines = run(TUNNEL, "server", "--insecure", "--allow", "*:80", "--listen", "unix:" + path)
+        equal(status, 1, "exit status where a file is")
+        check(os.path.exists(path), "it has removed a file")
 
 
 if __name__ == "__main__":
