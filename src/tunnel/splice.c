@@ -156,7 +156,9 @@ static bool no_room(struct joint *j, int err)
 {
     j->stream_full = err == TT_E_FULL;
     j->starved = err == TT_E_NOMEM;
-    if (!j->stream_full && !j->starved)
+    if (err == TT_E_RESET && j->output_full)
+        stream_broke(j, err); /* who reads nothing is told, too */
+    else if (!j->stream_full && !j->starved)
         j->in_ended = true; /* the stream takes no more: reading it says why */
     return false;
 }

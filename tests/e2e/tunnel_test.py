@@ -226,7 +226,16 @@ def test_a_reset_is_told_though_nothing_is_taken():
             one, other = (near, far) if near_first else (far, near)
             fill(one)
             reset(one)
+            await_error(other)
             check(is_reset(other), "it ended in order")
+
+
+def await_error(s):
+    """Waits, without reading, until the connection is broken."""
+    poll = select.poll()
+    poll.register(s, 0)
+    events = poll.poll(harness.DEADLINE_S * 1000)
+    check(events and events[0][1] & select.POLLERR, "it was not told")
 
 
 def test_a_target_that_refuses_resets_the_connection():
