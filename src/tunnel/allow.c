@@ -263,6 +263,12 @@ static bool fits_port(const struct tt_rule *r, uint16_t port)
     return port >= r->first_port && port <= r->last_port;
 }
 
+/* Port 0, one of the system's choice, is as much as all of them. */
+static bool fits_bind_port(const struct tt_rule *r, uint16_t port)
+{
+    return port == 0 ? r->first_port == 1 && r->last_port == UINT16_MAX : fits_port(r, port);
+}
+
 static bool fits_name(const struct tt_rule *r, const char *host)
 {
     const size_t len = strlen(r->name);
@@ -311,7 +317,7 @@ bool tt_rules_allow(const struct tt_rules *rules, const char *host, uint16_t por
 bool tt_rules_allow_bind(const struct tt_rules *rules, const struct tt_ip *ip, uint16_t port)
 {
     for (size_t i = 0; i < rules->count; i++)
-        if (fits_port(&rules->at[i], port) && fits_network(&rules->at[i], ip))
+        if (fits_bind_port(&rules->at[i], port) && fits_network(&rules->at[i], ip))
             return true;
     return false;
 }

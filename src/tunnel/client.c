@@ -1,11 +1,18 @@
 #include "tunnel/client.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <turbotunnel/session.h>
 
 #include "net/door.h"
+#include "net/session.h"
+#include "tunnel/describe.h"
+#include "tunnel/open_stream.h"
+#include "tunnel/opening.h"
+#include "tunnel/remote_ask.h"
 #include "tunnel/reset_text.h"
 #include "tunnel/socks5.h"
 #include "tunnel/socks_guest.h"
@@ -15,6 +22,11 @@
 
 /* Sessions that are lost at once, again and again, are not made faster than this. */
 #define ANEW_US TT_SECOND
+
+/* A server answers a connection at once: who does not by then will not. */
+#define ANSWER_US (10 * TT_SECOND)
+
+#define STATUS_US TT_SECOND /* between two status lines */
 
 /* A listener. */
 struct entry {
@@ -26,10 +38,17 @@ struct entry {
 struct tt_tunnel_client {
     struct tt_context *context;
     struct tt_session *session; /* NULL: lost, and not made anew yet */
-    uint64_t begun_us;          /* when it was made */
-    size_t url;                 /* where it was dialled */
+    uint64_t anew_us;           /* when one was made last in place of a lost one, or 0 */
+    bool connected;             /* its first connection stood */
+    size_t url;                 /* where it is dialled */
     struct tt_timer anew;       /* to make a new one */
+    struct tt_timer answer;     /* when the server should have answered */
+    struct tt_timer status;     /* to show the status line */
+    struct tt_chore next_url;   /* to dial somewhere else */
     struct tt_list splices;
+    struct tt_list openings;     /* the server's streams, of -R */
+    struct tt_opening_host host; /* for those */
+    struct tt_remote_ask *asks;  /* owned; options->remote_count */
     struct tt_list socks_guests; /* that have not said yet where they lead */
     struct tt_stdio stdio;
     bool over;
@@ -38,22 +57,6 @@ struct tt_tunnel_client {
 };
 
 /* --- streams --- */
-
-/* A stream that says where it leads. */
-static int open_stream(struct tt_tunnel_client *c, const struct tt_target *target,
-                       struct tt_stream **stream)
-{
-    uint8_t header[TT_TARGET_MAX];
-    size_t taken;
-    const size_t len = tt_target_write(header, target);
-    int err = c->session ? tt_session_open_stream(c->session, stream) : TT_E_CLOSED;
-    if (err)
-        return err;
-    err = tt_stream_try_write(*stream, header, len, &taken); /* it is empty: all or nothing */
-    if (err)
-        tt_stream_reset(*stream, TT_RESET_NONE);
-    return err;
-}
 
 /* The program waits for a reply of its protocol, into a socket that is still empty. */
 static void reply_to_socks(int fd, const uint8_t reply[TT_SOCKS_REPLY])
@@ -105,7 +108,7 @@ static void lead(struct entry *e, int fd, const struct tt_target *target)
 {
     struct tt_tunnel_client *c = e->client;
     struct tt_stream *stream;
-    const int err = open_stream(c, target, &stream);
+    const int err = tt_open_stream(c->session, target, &stream);
     if (err) {
         tt_log(&c->context->log, TT_LOG_NOTICE, "refused", "%s: open a stream: %s",
                e->door.address_text, tt_strerror(err));
@@ -155,7 +158,7 @@ static void stdio_ended(void *ctx, struct tt_splice_end *end)
 static int begin_stdio(struct tt_tunnel_client *c)
 {
     struct tt_stream *stream;
-    int err = open_stream(c, &c->context->options->stdio_target, &stream);
+    int err = tt_open_stream(c->session, &c->context->options->stdio_target, &stream);
     if (err)
         return err;
     err = tt_stdio_open(&c->stdio);
@@ -174,9 +177,55 @@ static int begin_stdio(struct tt_tunnel_client *c)
                                                       .ctx = c});
 }
 
+/* --- streams that the server opens --- */
+
+static uint32_t decide(struct tt_opening_host *host, struct tt_stream *stream,
+                       const struct tt_target *target, struct tt_address *address)
+{
+    const struct tt_tunnel_client *c = TT_CONTAINER_OF(host, struct tt_tunnel_client, host);
+    const struct tt_tunnel_options *o = c->context->options;
+    (void)stream;
+    if (target->kind != TT_TARGET_ARRIVED || target->number >= o->remote_count)
+        return TT_RESET_NOT_ALLOWED;
+    tt_target_address(address, &o->remotes[target->number].target);
+    return TT_RESET_NONE;
+}
+
+static void stream_opened(void *ctx, struct tt_session *session, struct tt_stream *stream)
+{
+    struct tt_tunnel_client *c = ctx;
+    (void)session;
+    tt_opening_begin(&c->host, stream);
+}
+
+static void ask_in(struct tt_tunnel_client *c, struct tt_session *session)
+{
+    for (size_t i = 0; i < c->context->options->remote_count; i++)
+        tt_remote_ask_in(&c->asks[i], session);
+}
+
 /* --- the session --- */
 
 static void begin_session(struct tt_tunnel_client *c, uint64_t now_us);
+
+/* With the session go its streams, and what was connected to them. */
+static void drop_session(struct tt_tunnel_client *c)
+{
+    struct tt_session *session = c->session;
+    c->session = NULL;
+    ask_in(c, NULL);
+    tt_opening_abort_all(&c->host, TT_RESET_NONE);
+    tt_splice_abort_all(&c->splices, TT_RESET_NONE);
+    tt_timer_set(c->context->worker, &c->answer, TT_NEVER);
+    if (session)
+        (void)tt_session_close(session);
+}
+
+static void begin_anew(struct tt_tunnel_client *c, uint64_t now_us)
+{
+    c->anew_us = now_us;
+    begin_session(c, now_us);
+}
 
 static void session_ended(void *ctx, struct tt_session *session, int err)
 {
@@ -186,13 +235,11 @@ static void session_ended(void *ctx, struct tt_session *session, int err)
     (void)err;
     tt_log(&c->context->log, is_stdio ? TT_LOG_ERROR : TT_LOG_NOTICE, "session_lost", "%s%s",
            tt_session_error_text(session), is_stdio ? "" : "; making a new one");
-    c->session = NULL;
-    tt_splice_abort_all(&c->splices, TT_RESET_NONE);
-    (void)tt_session_close(session);
+    drop_session(c);
     if (is_stdio)
         tt_tunnel_client_stop(c, TT_EXIT_FAILED);
-    else if (now_us - c->begun_us > ANEW_US)
-        begin_session(c, now_us);
+    else if (c->anew_us == 0 || now_us - c->anew_us > ANEW_US)
+        begin_anew(c, now_us);
     else
         tt_timer_set(c->context->worker, &c->anew, tt_deadline_after(now_us, ANEW_US));
 }
@@ -200,22 +247,63 @@ static void session_ended(void *ctx, struct tt_session *session, int err)
 static void session_connected(void *ctx, struct tt_session *session)
 {
     struct tt_tunnel_client *c = ctx;
+    c->connected = true;
     tt_log(&c->context->log, TT_LOG_NOTICE, "connected", "session %s: connected to %s",
            tt_session_id(session), c->context->options->urls[c->url]);
+    tt_timer_set(c->context->worker, &c->answer, tt_deadline_after(tt_worker_now_us(), ANSWER_US));
 }
 
-static const struct tt_session_callbacks session_callbacks = {.connected = session_connected,
-                                                              .ended = session_ended};
+static void no_answer(struct tt_timer *timer, uint64_t now_us)
+{
+    struct tt_tunnel_client *c = TT_CONTAINER_OF(timer, struct tt_tunnel_client, answer);
+    (void)now_us;
+    if (c->session && !tt_endpoint_peer_spoke(c->session->endpoint))
+        tt_log(&c->context->log, TT_LOG_ERROR, "no_answer",
+               "%s: no answer: wrong --server-key, a clock off by hours, or not a turbotunnel "
+               "server",
+               c->context->options->urls[c->url]);
+}
+
+/* Where there are several servers, the next one; local connections that wait are reset. */
+static void try_next_url(struct tt_chore *chore, uint64_t now_us)
+{
+    struct tt_tunnel_client *c = TT_CONTAINER_OF(chore, struct tt_tunnel_client, next_url);
+    if (c->connected || c->over || !c->session)
+        return;
+    drop_session(c);
+    c->url = (c->url + 1) % c->context->options->url_count;
+    if (c->url == 0) /* all were tried */
+        tt_timer_set(c->context->worker, &c->anew, tt_deadline_after(now_us, ANEW_US));
+    else
+        begin_session(c, now_us);
+}
+
+/* Called in the middle of the library's work: nothing but notes may be taken. */
+static void heard_report(void *ctx, const struct tt_report *report)
+{
+    struct tt_tunnel_client *c = ctx;
+    tt_context_report(c->context, report);
+    if (report->kind == TT_REPORT_DIAL_FAILED && !c->connected &&
+        c->context->options->url_count > 1)
+        tt_worker_mark_for_loop(c->context->worker, &c->next_url);
+}
+
+static const struct tt_session_callbacks session_callbacks = {
+    .connected = session_connected, .stream_opened = stream_opened, .ended = session_ended};
 
 static void begin_session(struct tt_tunnel_client *c, uint64_t now_us)
 {
-    const struct tt_options library = tt_context_library(c->context);
+    struct tt_options library = tt_context_library(c->context);
     struct tt_error_text why;
-    c->begun_us = now_us;
+    library.report = heard_report;
+    library.report_ctx = c;
+    c->connected = false;
     const int err = tt_session_begin(c->context->options->urls[c->url], &library,
                                      &session_callbacks, c, &c->session, &why);
-    if (!err)
+    if (!err) {
+        ask_in(c, c->session);
         return;
+    }
     tt_log(&c->context->log, TT_LOG_ERROR, "failed", "%s", why.text);
     tt_timer_set(c->context->worker, &c->anew, tt_deadline_after(now_us, ANEW_US));
 }
@@ -224,7 +312,35 @@ static void anew(struct tt_timer *timer, uint64_t now_us)
 {
     struct tt_tunnel_client *c = TT_CONTAINER_OF(timer, struct tt_tunnel_client, anew);
     if (!c->over)
-        begin_session(c, now_us);
+        begin_anew(c, now_us);
+}
+
+/* --- in words --- */
+
+static void describe(struct tt_tunnel_client *c, char text[TT_DESCRIPTION])
+{
+    if (c->session)
+        tt_describe_session(text, c->session, &c->splices);
+    else
+        (void)snprintf(text, TT_DESCRIPTION, "no session now");
+}
+
+void tt_tunnel_client_describe(struct tt_tunnel_client *c)
+{
+    char text[TT_DESCRIPTION];
+    describe(c, text);
+    tt_log(&c->context->log, TT_LOG_ANSWER, "session", "%s", text);
+}
+
+static void show_status(struct tt_timer *timer, uint64_t now_us)
+{
+    struct tt_tunnel_client *c = TT_CONTAINER_OF(timer, struct tt_tunnel_client, status);
+    char text[TT_DESCRIPTION];
+    if (c->over)
+        return;
+    describe(c, text);
+    tt_log_status(&c->context->log, text);
+    tt_timer_set(c->context->worker, &c->status, tt_deadline_after(now_us, STATUS_US));
 }
 
 /* --- the end --- */
@@ -237,8 +353,11 @@ void tt_tunnel_client_stop(struct tt_tunnel_client *c, int status)
     for (size_t i = 0; i < c->entry_count; i++)
         tt_door_close(&c->entries[i].door);
     tt_socks_guest_abort_all(&c->socks_guests);
+    ask_in(c, NULL);
+    tt_opening_abort_all(&c->host, TT_RESET_BY_PROGRAM);
     tt_splice_abort_all(&c->splices, TT_RESET_BY_PROGRAM);
     tt_timer_set(c->context->worker, &c->anew, TT_NEVER);
+    tt_timer_set(c->context->worker, &c->answer, TT_NEVER);
     tt_context_over(c->context, status);
 }
 
@@ -248,9 +367,15 @@ static void dispose(struct tt_tunnel_client *c)
     const bool entered = tt_worker_enter(w);
     for (size_t i = 0; i < c->entry_count; i++)
         tt_door_dispose(&c->entries[i].door);
+    for (size_t i = 0; c->asks && i < c->context->options->remote_count; i++)
+        tt_remote_ask_dispose(&c->asks[i]);
     tt_timer_dispose(w, &c->anew);
+    tt_timer_dispose(w, &c->answer);
+    tt_timer_dispose(w, &c->status);
+    tt_list_remove(&c->next_url.node);
     tt_worker_leave(w, entered);
     tt_stdio_close(&c->stdio);
+    free(c->asks);
     tt_alloc_malloc.put(NULL, c);
 }
 
@@ -299,6 +424,45 @@ static int begin_all(struct tt_tunnel_client *c)
     return err;
 }
 
+static int init_asks(struct tt_tunnel_client *c)
+{
+    const struct tt_tunnel_options *o = c->context->options;
+    int err = TT_OK;
+    if (o->remote_count == 0)
+        return TT_OK;
+    c->asks = calloc(o->remote_count, sizeof *c->asks);
+    if (!c->asks)
+        return TT_E_NOMEM;
+    for (size_t i = 0; i < o->remote_count && !err; i++) {
+        c->asks[i] = (struct tt_remote_ask){
+            .worker = c->context->worker, .log = &c->context->log, .forward = &o->remotes[i]};
+        err = tt_remote_ask_init(&c->asks[i]);
+    }
+    return err;
+}
+
+static int init(struct tt_tunnel_client *c)
+{
+    struct tt_loop *w = c->context->worker;
+    tt_list_init(&c->splices);
+    tt_list_init(&c->openings);
+    tt_list_init(&c->socks_guests);
+    c->next_url.run = try_next_url;
+    c->host = (struct tt_opening_host){.worker = w,
+                                       .openings = &c->openings,
+                                       .splices = &c->splices,
+                                       .timeout_us = c->context->options->connect_timeout_us,
+                                       .decide = decide};
+    int err = tt_timer_init(w, &c->anew, anew);
+    if (!err)
+        err = tt_timer_init(w, &c->answer, no_answer);
+    if (!err)
+        err = tt_timer_init(w, &c->status, show_status);
+    if (!err)
+        err = init_asks(c);
+    return err;
+}
+
 struct tt_tunnel_client *tt_tunnel_client_begin(struct tt_context *context)
 {
     const size_t size =
@@ -307,18 +471,16 @@ struct tt_tunnel_client *tt_tunnel_client_begin(struct tt_context *context)
     int err = c ? TT_OK : TT_E_NOMEM;
     if (!err) {
         *c = (struct tt_tunnel_client){.context = context};
-        tt_list_init(&c->splices);
-        tt_list_init(&c->socks_guests);
-        err = tt_timer_init(context->worker, &c->anew, anew);
+        err = init(c);
     }
-    if (err) {
+    if (err) { /* the process ends: what was made goes with it */
         tt_log(&context->log, TT_LOG_ERROR, "failed", "begin: %s", tt_strerror(err));
-        if (c)
-            tt_alloc_malloc.put(NULL, c);
         return NULL;
     }
     const bool entered = tt_worker_enter(context->worker);
     err = begin_all(c);
+    if (!err && context->log.live)
+        tt_timer_set(context->worker, &c->status, tt_worker_now_us());
     tt_worker_leave(context->worker, entered);
     if (err) {
         tt_tunnel_client_end(c);

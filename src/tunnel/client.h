@@ -14,6 +14,9 @@ struct tt_tunnel_client *tt_tunnel_client_begin(struct tt_context *c);
 /* The loop's thread: ends all, with that exit status. */
 void tt_tunnel_client_stop(struct tt_tunnel_client *client, int status);
 
+/* The loop's thread: the session in words, into the log. */
+void tt_tunnel_client_describe(struct tt_tunnel_client *client);
+
 /* The main thread, when it is over and while the loop runs: closes and frees. */
 void tt_tunnel_client_end(struct tt_tunnel_client *client);
 

@@ -2,6 +2,9 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 void tt_context_over(struct tt_context *c, int status)
 {
@@ -17,34 +20,51 @@ void tt_context_await(struct tt_context *c)
         continue;
 }
 
-static enum tt_log_level level_of(enum tt_report_kind kind)
+void tt_context_read_lists(struct tt_context *c)
 {
-    switch (kind) {
-    case TT_REPORT_DIAL_FAILED:
-    case TT_REPORT_REFUSED:
-        return TT_LOG_NOTICE;
-    case TT_REPORT_DIALING:
-    case TT_REPORT_CONNECTED:
-    case TT_REPORT_CARRIER_SUSPECT:
-    case TT_REPORT_LIMIT_LEARNED:
-    case TT_REPORT_CARRIER_ENDED:
-    case TT_REPORT_SESSION_BEGUN:
-    case TT_REPORT_SESSION_ENDED:
-    default:
-        return TT_LOG_DETAIL;
+    char error[TT_USAGE_TEXT] = "no memory";
+    struct tt_tunnel_options *o = calloc(1, sizeof *o);
+    if (!o || tt_tunnel_options_parse(o, c->argc, c->argv, error)) {
+        tt_log(&c->log, TT_LOG_ERROR, "reload_failed", "the lists stay as they were: %s", error);
+        if (o)
+            tt_tunnel_options_dispose(o);
+        free(o);
+        return;
     }
+    if (c->reread)
+        tt_tunnel_options_dispose(c->reread);
+    free(c->reread);
+    c->reread = o;
+    c->lists = o;
+    tt_log(&c->log, TT_LOG_NOTICE, "reloaded",
+           "lists read again: %zu rules of --allow, %zu of "
+           "--allow-remote",
+           o->allow.count, o->allow_remote.count);
+}
+
+/* A server that is away for hours is told of once, not at each try. */
+static void dial_failed(struct tt_context *c, const struct tt_report *r)
+{
+    char text[TT_ERROR_TEXT_SIZE];
+    (void)snprintf(text, sizeof text, "%s: %s", r->address, r->detail);
+    const bool told = strcmp(text, c->last_failure) == 0;
+    (void)snprintf(c->last_failure, sizeof c->last_failure, "%s", text);
+    tt_log(&c->log, told ? TT_LOG_DETAIL : TT_LOG_NOTICE, "dial_failed",
+           "connect to %s; next try in %" PRIu64 " ms", text, r->wait_us / TT_MS);
 }
 
 void tt_context_report(void *context, const struct tt_report *r)
 {
     struct tt_context *c = context;
-    if (r->kind == TT_REPORT_DIAL_FAILED)
-        tt_log(&c->log, level_of(r->kind), "dial_failed", "%s; next try in %" PRIu64 " ms",
-               r->detail, r->wait_us / TT_MS);
-    else
-        tt_log(&c->log, level_of(r->kind), "carrier", "%s %s %s%s%s", r->address,
-               r->session[0] ? r->session : "-", tt_report_name(r->kind), r->detail[0] ? ": " : "",
-               r->detail);
+    if (r->kind == TT_REPORT_DIAL_FAILED) {
+        dial_failed(c, r);
+        return;
+    }
+    if (r->kind == TT_REPORT_CONNECTED)
+        c->last_failure[0] = '\0';
+    tt_log(&c->log, r->kind == TT_REPORT_REFUSED ? TT_LOG_NOTICE : TT_LOG_DETAIL, "carrier",
+           "%s: %s%s%s%s%s", r->address, tt_report_name(r->kind), r->detail[0] ? ": " : "",
+           r->detail, r->session[0] ? ", session " : "", r->session);
 }
 
 struct tt_options tt_context_library(struct tt_context *c)

@@ -16,6 +16,9 @@ struct tt_context {
     struct tt_loop *worker;
     struct tt_log log;
     const struct tt_tunnel_options *options;
+    const struct tt_tunnel_options *lists; /* rules and keys of these: options, or read again */
+    struct tt_tunnel_options *reread;      /* owned, or NULL */
+    char last_failure[TT_ERROR_TEXT_SIZE]; /* to connect, that was told; "": none since it worked */
     int argc;
     char **argv; /* to read the options again */
     sem_t over;
@@ -24,6 +27,11 @@ struct tt_context {
 
 /* The loop's thread: the main thread may close everything. The first call counts. */
 void tt_context_over(struct tt_context *c, int status);
+
+/* SIGHUP: reads the command line's options and the file again, and takes the lists from there; says
+ * in the log how that went.
+ */
+void tt_context_read_lists(struct tt_context *c);
 
 /* The main thread: waits for that. */
 void tt_context_await(struct tt_context *c);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "net/address.h"
+#include "tunnel/allow.h"
 #include "tunnel/forward.h"
 
 static const char local[] = "unix:";
@@ -77,4 +78,22 @@ const char *tt_forward_parse(struct tt_forward *f, const char *text)
     if (why)
         return "what is in front of HOST:PORT is not [BIND:]PORT";
     return tt_host_port_parse(&f->target, host + 1);
+}
+
+const char *tt_remote_parse(struct tt_remote_forward *r, uint16_t number, const char *text)
+{
+    struct tt_forward f;
+    struct tt_address bind;
+    struct tt_ip ip;
+    const char *why = tt_forward_parse(&f, text);
+    if (why)
+        return why;
+    (void)tt_address_parse(&bind, f.bind, NULL);
+    if (bind.is_path || (bind.host[0] && !tt_ip_of_text(&ip, bind.host)))
+        return "the server listens at addresses alone: [ADDRESS:]PORT:HOST:PORT";
+    *r = (struct tt_remote_forward){.text = text, .target = f.target};
+    r->listen = (struct tt_target){
+        .kind = TT_TARGET_LISTEN, .number = number, .port = (uint16_t)strtoul(bind.port, NULL, 10)};
+    memcpy(r->listen.host, bind.host, strlen(bind.host) + 1);
+    return NULL;
 }

@@ -18,6 +18,16 @@ struct tt_forward {
     struct tt_target target; /* otherwise */
 };
 
+/* What the server shall listen for (-R), and where its connections lead from here. */
+struct tt_remote_forward {
+    const char *text;        /* as it was written */
+    struct tt_target listen; /* TT_TARGET_LISTEN */
+    struct tt_target target; /* TT_TARGET_HOST_PORT */
+};
+
+/* "[BIND:]PORT:HOST:PORT", BIND an address, 127.0.0.1 if not there, any if "*". text is kept. */
+const char *tt_remote_parse(struct tt_remote_forward *r, uint16_t number, const char *text);
+
 /* "[BIND:]PORT:HOST:PORT", "unix:PATH:HOST:PORT"; IPv6 in brackets; BIND is 127.0.0.1 if not there,
  * and any address if it is "*" or empty.
  */

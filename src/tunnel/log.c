@@ -8,8 +8,10 @@
 
 #define LINE_BYTES 1024
 
-static const char *const level_names[] = {
-    [TT_LOG_ERROR] = "error", [TT_LOG_NOTICE] = "notice", [TT_LOG_DETAIL] = "detail"};
+static const char *const level_names[] = {[TT_LOG_ANSWER] = "answer",
+                                          [TT_LOG_ERROR] = "error",
+                                          [TT_LOG_NOTICE] = "notice",
+                                          [TT_LOG_DETAIL] = "detail"};
 
 /* A whole line goes out with one call, so that lines of several programs do not mix. */
 static void put(const char *line, int len)

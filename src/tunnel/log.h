@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 enum tt_log_level {
+    TT_LOG_ANSWER, /* always: somebody has asked (SIGUSR1) */
     TT_LOG_ERROR,  /* always */
     TT_LOG_NOTICE, /* unless --quiet */
     TT_LOG_DETAIL, /* with -v */

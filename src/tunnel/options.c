@@ -86,6 +86,21 @@ static const char *set_socks(struct tt_tunnel_options *o, const char *text)
     return set_bind(o, text, true);
 }
 
+static const char *set_remote(struct tt_tunnel_options *o, const char *text)
+{
+    if (o->remote_count == TT_MOST_FORWARDS)
+        return too_many;
+    struct tt_remote_forward *r = &o->remotes[o->remote_count];
+    const char *why = tt_remote_parse(r, (uint16_t)o->remote_count, text);
+    o->remote_count += !why;
+    return why;
+}
+
+static const char *set_allow_remote(struct tt_tunnel_options *o, const char *text)
+{
+    return tt_rules_add_bind(&o->allow_remote, text);
+}
+
 static const char *set_allow(struct tt_tunnel_options *o, const char *text)
 {
     return tt_rules_add(&o->allow, text);
@@ -127,10 +142,12 @@ static const struct option_spec specs[] = {
     {0, "listen", "URL", TT_COMMAND_SERVER, EACH(set_url), "accept clients there: tcp://HOST:PORT, unix:PATH"},
     {0, "forward", "TARGET", TT_COMMAND_SERVER, CALL(set_forward), "the fixed target: HOST:PORT or unix:PATH"},
     {0, "allow", "HOST:PORTS", TT_COMMAND_SERVER, EACH(set_allow), "what clients may ask for; also ADDRESS/BITS:PORTS, *:PORTS"},
+    {0, "allow-remote", "[BIND:]PORTS", TT_COMMAND_SERVER, EACH(set_allow_remote), "where clients may have us listen (-R)"},
     {0, "connect", "URL", TT_COMMAND_CLIENT, EACH(set_url), "where the server is: tcp://HOST:PORT, unix:PATH"},
     {0, "listen", "ADDR", TT_COMMAND_CLIENT, EACH(set_client_listen), "[ADDR:]PORT or unix:PATH: lead to the fixed target"},
     {'L', "local", "[BIND:]PORT:HOST:PORT", TT_COMMAND_CLIENT, EACH(set_local), "listen, and lead to HOST:PORT"},
     {'D', "socks", "[ADDR:]PORT", TT_COMMAND_CLIENT, EACH(set_socks), "a SOCKS5 server; names are resolved by the server"},
+    {'R', "remote", "[BIND:]PORT:HOST:PORT", TT_COMMAND_CLIENT, EACH(set_remote), "the server listens, and we lead to HOST:PORT"},
     {0, "stdio", NULL, TT_COMMAND_CLIENT, CALL(set_stdio), "standard input and output: to the fixed target"},
     {'W', "stdio-to", "HOST:PORT", TT_COMMAND_CLIENT, CALL(set_stdio_target), "standard input and output: to HOST:PORT"},
     {0, "key", "FILE", ANY, FIELD(TEXT, key), "our private key"},
@@ -414,13 +431,15 @@ static const char *missing(const struct tt_tunnel_options *o)
 {
     if (o->command == TT_COMMAND_SERVER && o->url_count == 0)
         return "--listen URL is missing: where clients come to";
-    if (o->command == TT_COMMAND_SERVER && !o->forward && o->allow.count == 0)
-        return "--forward or --allow is missing: where streams may lead";
+    if (o->command == TT_COMMAND_SERVER && !o->forward && o->allow.count == 0 &&
+        o->allow_remote.count == 0)
+        return "--forward, --allow or --allow-remote is missing: where streams may lead";
     if (o->command == TT_COMMAND_CLIENT && o->url_count == 0)
         return "--connect URL is missing: where the server is";
-    if (o->command == TT_COMMAND_CLIENT && o->forward_count == 0 && !o->stdio)
-        return "there is nothing to do: give --listen, -L, --socks, --stdio or -W";
-    if (o->stdio && o->forward_count > 0)
+    if (o->command == TT_COMMAND_CLIENT && o->forward_count == 0 && o->remote_count == 0 &&
+        !o->stdio)
+        return "there is nothing to do: give --listen, -L, -D, -R, --stdio or -W";
+    if (o->stdio && o->forward_count + o->remote_count > 0)
         return "--stdio and -W go with no listener";
     return NULL;
 }
@@ -472,6 +491,7 @@ int tt_tunnel_options_parse(struct tt_tunnel_options *o, int argc, char **argv,
 void tt_tunnel_options_dispose(struct tt_tunnel_options *o)
 {
     tt_rules_dispose(&o->allow);
+    tt_rules_dispose(&o->allow_remote);
     free(o->config_text);
     o->config_text = NULL;
 }

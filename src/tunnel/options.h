@@ -37,12 +37,15 @@ struct tt_tunnel_options {
     /* server */
     const char *forward; /* the fixed target, or NULL */
     struct tt_rules allow;
+    struct tt_rules allow_remote;
     uint64_t drain_us;
     uint64_t connect_timeout_us;
 
     /* client */
     struct tt_forward forwards[TT_MOST_FORWARDS];
     size_t forward_count;
+    struct tt_remote_forward remotes[TT_MOST_FORWARDS];
+    size_t remote_count;
     bool stdio; /* with stdio_target */
     struct tt_target stdio_target;
 

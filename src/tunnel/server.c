@@ -1,11 +1,15 @@
 #include "tunnel/server.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <turbotunnel/session.h>
 
+#include "tunnel/describe.h"
+#include "tunnel/open_stream.h"
 #include "tunnel/opening.h"
+#include "tunnel/remote.h"
 #include "tunnel/reset_text.h"
 #include "tunnel/splice.h"
 #include "tunnel/tunnel.h"
@@ -28,6 +32,7 @@ struct peer {
     struct tt_session *session;
     struct tt_list openings;
     struct tt_list splices;
+    struct tt_list remotes; /* listeners of -R */
     struct tt_opening_host host;
 };
 
@@ -38,26 +43,56 @@ static struct peer *of_host(struct tt_opening_host *host)
     return TT_CONTAINER_OF(host, struct peer, host);
 }
 
-static void address_of(struct tt_address *address, const struct tt_target *target)
+static void look_whether_drained(struct tt_tunnel_server *s)
 {
-    *address = (struct tt_address){.port = ""};
-    (void)snprintf(address->host, sizeof address->host, "%s", target->host);
-    (void)snprintf(address->port, sizeof address->port, "%u", target->port);
+    if (s->draining)
+        tt_worker_mark_for_loop(s->context->worker, &s->drain_chore);
+}
+
+static void remote_ended(void *ctx, struct tt_splice_end *end)
+{
+    const struct peer *p = ctx;
+    (void)end;
+    look_whether_drained(p->server);
+}
+
+/* -R */
+static uint32_t listen_for(struct peer *p, struct tt_stream *stream, const struct tt_target *target)
+{
+    struct tt_log *log = &p->server->context->log;
+    struct tt_ip ip;
+    if (!tt_ip_of_text(&ip, target->host[0] ? target->host : "0.0.0.0") ||
+        !tt_rules_allow_bind(&p->server->context->lists->allow_remote, &ip, target->port))
+        return TT_RESET_NOT_ALLOWED;
+    const uint32_t code = tt_remote_begin(&(struct tt_remote_host){.worker = p->host.worker,
+                                                                   .session = p->session,
+                                                                   .remotes = &p->remotes,
+                                                                   .splices = &p->splices,
+                                                                   .splice_ended = remote_ended,
+                                                                   .ctx = p},
+                                          stream, target);
+    tt_log(log, TT_LOG_NOTICE, code ? "remote_refused" : "remote",
+           "session %s: listen on %s port %u%s%s", tt_session_id(p->session),
+           target->host[0] ? target->host : "any address", target->port, code ? ": " : "",
+           code ? tt_reset_text(code) : "");
+    return TT_OPENING_TAKEN;
 }
 
 static uint32_t decide(struct tt_opening_host *host, struct tt_stream *stream,
                        const struct tt_target *target, struct tt_address *address)
 {
-    const struct tt_tunnel_server *s = of_host(host)->server;
-    (void)stream;
+    struct peer *p = of_host(host);
+    const struct tt_tunnel_server *s = p->server;
+    if (target->kind == TT_TARGET_LISTEN)
+        return listen_for(p, stream, target);
     if (target->kind == TT_TARGET_FIXED && s->context->options->forward) {
         *address = s->forward;
         return TT_RESET_NONE;
     }
     if (target->kind != TT_TARGET_HOST_PORT ||
-        !tt_rules_may(&s->context->options->allow, target->host, target->port))
+        !tt_rules_may(&s->context->lists->allow, target->host, target->port))
         return TT_RESET_NOT_ALLOWED;
-    address_of(address, target);
+    tt_target_address(address, target);
     return TT_RESET_NONE;
 }
 
@@ -69,7 +104,7 @@ static bool allows(struct tt_opening_host *host, const struct tt_target *target,
     struct tt_ip ip;
     return target->kind == TT_TARGET_FIXED ||
            (tt_ip_of_sockaddr(&ip, address) &&
-            tt_rules_allow(&s->context->options->allow, target->host, target->port, &ip));
+            tt_rules_allow(&s->context->lists->allow, target->host, target->port, &ip));
 }
 
 static void report(struct tt_opening_host *host, const struct tt_target *target, uint32_t code,
@@ -88,12 +123,6 @@ static void report(struct tt_opening_host *host, const struct tt_target *target,
                tt_session_id(p->session), name);
 }
 
-static void look_whether_drained(struct tt_tunnel_server *s)
-{
-    if (s->draining)
-        tt_worker_mark_for_loop(s->context->worker, &s->drain_chore);
-}
-
 static void splice_ended(struct tt_opening_host *host)
 {
     look_whether_drained(of_host(host)->server);
@@ -103,6 +132,7 @@ static void splice_ended(struct tt_opening_host *host)
 
 static void abort_streams(struct peer *p, uint32_t code)
 {
+    tt_remote_abort_all(&p->remotes, code);
     tt_opening_abort_all(&p->host, code);
     tt_splice_abort_all(&p->splices, code);
 }
@@ -151,6 +181,7 @@ static void session_begun(void *ctx, struct tt_session *session)
     *p = (struct peer){.server = s, .session = session};
     tt_list_init(&p->openings);
     tt_list_init(&p->splices);
+    tt_list_init(&p->remotes);
     p->host = (struct tt_opening_host){.worker = s->context->worker,
                                        .openings = &p->openings,
                                        .splices = &p->splices,
@@ -210,6 +241,13 @@ void tt_tunnel_server_drain(struct tt_tunnel_server *s)
     s->draining = true;
     for (size_t i = 0; i < s->listener_count; i++)
         tt_listener_stop(s->listeners[i]);
+    TT_LIST_FOR_EACH(node, &s->peers)
+    {
+        tt_remote_abort_all(&TT_CONTAINER_OF(node, struct peer, node)->remotes, TT_RESET_REFUSED);
+    }
+    tt_log(&s->context->log, TT_LOG_NOTICE, "draining",
+           "no new connections; streams may go on for %.0f s (a second signal ends them)",
+           (double)s->context->options->drain_us / TT_SECOND);
     tt_timer_set(s->context->worker, &s->drain_timer,
                  tt_deadline_after(tt_worker_now_us(), s->context->options->drain_us));
     look_whether_drained(s);
@@ -269,4 +307,30 @@ struct tt_tunnel_server *tt_tunnel_server_begin(struct tt_context *c)
         return NULL;
     }
     return s;
+}
+
+/* --- in words --- */
+
+static void describe_listener(struct tt_tunnel_server *s, struct tt_listener *l)
+{
+    struct tt_listener_stats t;
+    tt_listener_get_stats(l, &t);
+    tt_log(&s->context->log, TT_LOG_ANSWER, "listener",
+           "%s: %" PRIu64 " carriers now, %" PRIu64 " ever, %" PRIu64 " refused; %" PRIu64
+           " sessions now, %" PRIu64 " ever, %" PRIu64 " refused; %" PRIu64 " bytes held",
+           tt_listener_address(l), t.connections_now, t.connections, t.connections_refused,
+           t.sessions_now, t.sessions_begun, t.sessions_refused, t.buffer_bytes);
+}
+
+void tt_tunnel_server_describe(struct tt_tunnel_server *s)
+{
+    char text[TT_DESCRIPTION];
+    for (size_t i = 0; i < s->listener_count; i++)
+        describe_listener(s, s->listeners[i]);
+    TT_LIST_FOR_EACH(node, &s->peers)
+    {
+        struct peer *p = TT_CONTAINER_OF(node, struct peer, node);
+        tt_describe_session(text, p->session, &p->splices);
+        tt_log(&s->context->log, TT_LOG_ANSWER, "session", "%s", text);
+    }
 }

@@ -24,6 +24,12 @@ static void arrived(uv_signal_t *handle, int number)
     tt_worker_turn(s->context->worker);
     if (number == SIGTERM || number == SIGINT)
         end(s);
+    else if (number == SIGHUP)
+        tt_context_read_lists(s->context);
+    else if (s->server)
+        tt_tunnel_server_describe(s->server);
+    else
+        tt_tunnel_client_describe(s->client);
 }
 
 int tt_signals_begin(struct tt_signals *s)

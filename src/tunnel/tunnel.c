@@ -29,30 +29,43 @@ static void raise_descriptor_limit(void)
     }
 }
 
-static int run_server(struct tt_context *c)
+/* Signals are caught before anybody is told that we are there. */
+static int run_server(struct tt_context *c, struct tt_signals *signals)
 {
-    struct tt_signals signals = {.context = c};
-    signals.server = tt_tunnel_server_begin(c);
-    if (!signals.server)
+    signals->server = tt_tunnel_server_begin(c);
+    if (!signals->server)
         return TT_EXIT_FAILED;
-    if (tt_signals_begin(&signals) || tt_loop_start(c->worker))
+    if (tt_loop_start(c->worker))
         tt_context_over(c, TT_EXIT_FAILED);
     tt_context_await(c);
-    tt_tunnel_server_end(signals.server);
+    tt_tunnel_server_end(signals->server);
     return c->status;
 }
 
-static int run_client(struct tt_context *c)
+static int run_client(struct tt_context *c, struct tt_signals *signals)
 {
-    struct tt_signals signals = {.context = c};
-    signals.client = tt_tunnel_client_begin(c);
-    if (!signals.client)
+    signals->client = tt_tunnel_client_begin(c);
+    if (!signals->client)
         return TT_EXIT_FAILED;
-    if (tt_signals_begin(&signals) || tt_loop_start(c->worker))
+    if (tt_loop_start(c->worker))
         tt_context_over(c, TT_EXIT_FAILED);
     tt_context_await(c);
-    tt_tunnel_client_end(signals.client);
+    tt_tunnel_client_end(signals->client);
     return c->status;
+}
+
+static int run_on_loop(struct tt_context *c)
+{
+    struct tt_signals signals = {.context = c};
+    int status = TT_EXIT_FAILED;
+    if (tt_signals_begin(&signals))
+        tt_log(&c->log, TT_LOG_ERROR, "failed", "catch signals: %s", tt_strerror(TT_E_SYSTEM));
+    else if (c->options->command == TT_COMMAND_SERVER)
+        status = run_server(c, &signals);
+    else
+        status = run_client(c, &signals);
+    tt_loop_free(c->worker); /* with the signals' handles */
+    return status;
 }
 
 static int run(struct tt_context *c)
@@ -64,20 +77,18 @@ static int run(struct tt_context *c)
     const int err = tt_loop_new(&c->options->library, &c->worker);
     if (err)
         tt_log(&c->log, TT_LOG_ERROR, "failed", "make an event loop: %s", tt_strerror(err));
-    else if (c->options->command == TT_COMMAND_SERVER)
-        status = run_server(c);
     else
-        status = run_client(c);
-    if (!err)
-        tt_loop_free(c->worker);
+        status = run_on_loop(c);
     tt_log_status(&c->log, "");
     return status;
 }
 
 static int run_with(const struct tt_tunnel_options *o, int argc, char **argv)
 {
-    struct tt_context c = {.options = o, .argc = argc, .argv = argv, .status = -1};
+    struct tt_context c = {.options = o, .lists = o, .argc = argc, .argv = argv, .status = -1};
     c.log.json = o->json_log;
+    c.log.live =
+        o->command == TT_COMMAND_CLIENT && !o->json_log && !o->quiet && isatty(STDERR_FILENO);
     c.log.most = o->quiet ? TT_LOG_ERROR : o->verbose ? TT_LOG_DETAIL : TT_LOG_NOTICE;
     if (!o->insecure)
         return usage_error("keys are needed, and this build cannot seal sessions yet: --insecure "
@@ -86,7 +97,11 @@ static int run_with(const struct tt_tunnel_options *o, int argc, char **argv)
         return TT_EXIT_DONE;
     tt_log(&c.log, TT_LOG_ERROR, "insecure",
            "WARNING: --insecure: nothing is encrypted; anyone on the way can read and change all");
-    return run(&c);
+    const int status = run(&c);
+    if (c.reread)
+        tt_tunnel_options_dispose(c.reread);
+    free(c.reread);
+    return status;
 }
 
 int tt_tunnel_main(int argc, char **argv)

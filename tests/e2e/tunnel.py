@@ -16,7 +16,7 @@ from echo import Proxy
 from harness import Listener, Program, connect, equal, read_exactly
 
 TUNNEL = "apps/turbotunnel"
-LISTENING = r"listening on (?:tcp://)?(\S+)$"
+LISTENING = r'listening on (?:tcp://)?([^\s"]+)'
 
 
 class TunnelServer(Program):
@@ -24,7 +24,7 @@ class TunnelServer(Program):
 
     def __init__(self, *args, listen="tcp://127.0.0.1:0", **how):
         super().__init__(TUNNEL, "server", "--insecure", "--listen", listen, *args, **how)
-        self.url = self.wait_line(r"listening on (\S+)$").group(1)
+        self.url = self.wait_line(r'listening on ([^\s"]+)').group(1)
 
     @property
     def address(self):

@@ -4,10 +4,14 @@
     tests/e2e/tunnel_test.py BUILD_DIR [WORD]...
 """
 
+import json
 import os
+import pty
 import re
 import select
+import signal
 import socket
+import subprocess
 import tempfile
 import threading
 import time
@@ -337,8 +341,8 @@ def test_thousands_in_a_row_leave_nothing_behind():
             for how, n in (("end", 1000), ("close", 500), ("reset", 500)):
                 one_after_the_other(address, n, how)
             after = [(settled_descriptors(p, b[0]), rss_bytes(p.pid)) for p, b in zip(programs, before)]
-            equal([fds for fds, _ in before], idle, "descriptors after hundreds")
-            equal([fds for fds, _ in after], idle, "descriptors after thousands")
+            for (fds, _), most in zip(before + after, idle * 2):
+                check(fds <= most + 1, f"{fds} descriptors, and {most} when idle")  # a carrier may come and go
             for (_, rss), (_, rss_after) in zip(before, after):
                 check(rss_after < rss + 4 * MIB, f"{(rss_after - rss) >> 10} KiB more memory")
     return ", ".join(f"{(a[1] - b[1]) >> 10} KiB more" for a, b in zip(after, before))
@@ -354,6 +358,310 @@ def test_many_at_once():
             for i, s in enumerate(sockets):
                 equal(read_to_end(s), b"%d" % i, "what came back")
                 s.close()
+
+
+# --- -R -----------------------------------------------------------------------------------------
+
+
+def remote_port(client):
+    return int(client.wait_line(r"the server listens on port (\d+) for -R").group(1))
+
+
+def test_the_server_listens_for_the_client():
+    with EchoServer() as target:
+        with tunnel(("--allow-remote", "*"), ("-R", f"0:{target.address}"), listeners=0) as (server, client):
+            port = remote_port(client)
+            echoed(f"127.0.0.1:{port}")
+            echoed(f"127.0.0.1:{port}", random_bytes(4 * MIB))
+            s = connect(f"127.0.0.1:{port}")
+            reset(s)
+            equal(client.stop(), 0, "exit status")
+            server.wait_line("session .* ended")
+            check(harness.is_refused(f"127.0.0.1:{port}"), "it listens for a client that has gone")
+
+
+def test_where_the_server_may_listen_is_a_rule():
+    with EchoServer() as target:
+        port = free_port()
+        cases = (((), f"{port}"), (("--allow-remote", f"{port}"), f"*:{port}"),
+                 (("--allow-remote", f"{port}"), f"{port + 1}"), (("--allow-remote", "0.0.0.0:*"), f"{port}"))
+        for rules, asked in cases:
+            with tunnel(("--forward", target.address) + rules, ("-R", f"{asked}:{target.address}"), listeners=0) as (
+                    _, client):
+                client.wait_line("-R .*: the server does not allow it$")
+                check(harness.is_refused(f"127.0.0.1:{port}"), "it listens")
+
+
+def free_port():
+    with Listener() as listener:
+        return listener.port
+
+
+def test_a_port_in_use_is_asked_for_again():
+    with EchoServer() as target, Listener() as holder:
+        rule = ("--allow-remote", str(holder.port))
+        with tunnel(rule, ("-R", f"{holder.port}:{target.address}"), listeners=0) as (_, client):
+            client.wait_line(r"the server cannot listen there \(is it in use\?\); asking again in 5 s")
+            holder.close()
+            equal(remote_port(client), holder.port, "the port")
+            echoed(f"127.0.0.1:{holder.port}")
+
+
+def test_what_a_remote_leads_to_may_refuse():
+    with Listener() as closed:
+        pass
+    with tunnel(("--allow-remote", "*"), ("-R", f"0:{closed.address}"), listeners=0) as (_, client):
+        s = connect(f"127.0.0.1:{remote_port(client)}")
+        check(is_reset(s), "it ended in order")
+        s.close()
+
+
+# --- sessions that are lost ---------------------------------------------------------------------
+
+
+def test_a_lost_session_resets_its_connections_and_is_made_anew():
+    with EchoServer() as target:
+        remote = ("-R", f"0:{target.address}")
+        with TunnelServer("--forward", target.address, "--allow-remote", "*") as server:
+            with TunnelClient(server, "--listen", "0", *remote) as client:
+                first_port = remote_port(client)
+                s = connect(client.addresses[0])
+                s.sendall(b"x")
+                equal(read_exactly(s, 1), b"x", "what came back")
+                with Stdio(server, "--stdio") as stdio:
+                    stdio.send(b"y")
+                    equal(stdio.read(1), b"y", "what came back")
+                    server.process.kill()
+                    server.wait()
+                    with TunnelServer("--forward", target.address, "--allow-remote", "*",
+                                      listen="tcp://" + server.address):
+                        equal((stdio.read(), stdio.wait()), (b"", 1), f"the end: {stdio.lines}")
+                        equal(sum("session lost: " in line for line in stdio.lines), 1, str(stdio.lines))
+                        check(is_reset(s), "it ended in order")
+                        client.wait_line("session lost: .*; making a new one$")
+                        echoed(client.addresses[0])
+                        echoed(f"127.0.0.1:{remote_port(client)}")
+                equal(client.stop(), 0, "exit status")
+                equal(sum("session lost: " in line for line in client.lines), 1, str(client.lines))
+    return f"-R was at {first_port}"
+
+
+def test_a_client_waits_for_a_server_that_comes_later():
+    port = free_port()
+    with EchoServer() as target, TunnelClient(f"tcp://127.0.0.1:{port}", "--listen", "0") as client:
+        s = connect(client.addresses[0])
+        s.sendall(b"early")
+        client.wait_line("Connection refused")
+        with TunnelServer("--forward", target.address, listen=f"tcp://127.0.0.1:{port}"):
+            equal(read_exactly(s, 5), b"early", "what came back")
+            s.close()
+
+
+def test_the_next_server_is_tried_when_one_is_not_there():
+    port = free_port()
+    with EchoServer() as target, TunnelServer("--forward", target.address) as server:
+        with TunnelClient(f"tcp://127.0.0.1:{port}", "--connect", server.url, "--listen", "0") as client:
+            client.wait_line(f"connected to {server.address}")
+            echoed(client.addresses[0])
+
+
+def test_who_does_not_answer_is_told_of():
+    with Listener() as silent, TunnelClient("tcp://" + silent.address, "--listen", "0") as client:
+        s = silent.accept()
+        client.wait_line("no answer: wrong --server-key, a clock off by hours, or not a turbotunnel server")
+        s.close()
+
+
+# --- signals, options, messages -----------------------------------------------------------------
+
+
+def test_a_server_that_ends_lets_its_streams_go_on():
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with EchoServer() as target, TunnelServer("--forward", target.address, "--drain", "20") as server:
+            with TunnelClient(server, "--listen", "0") as client:
+                s = connect(client.addresses[0])
+                s.sendall(b"before")
+                equal(read_exactly(s, 6), b"before", "what came back")
+                server.process.send_signal(number)
+                server.wait_line("no new connections; streams may go on for 20 s")
+                late = connect(client.addresses[0])
+                check(is_reset(late), "a new stream was served")
+                late.close()
+                check(harness.is_refused(server.address), "it still listens")
+                data = random_bytes(2 * MIB)
+                sender = Sender(s, data)
+                equal(read_to_end(s), data, "what came back meanwhile")
+                sender.finish()
+                s.close()
+                equal(server.wait(), 0, "exit status")
+
+
+def test_a_server_does_not_wait_for_ever():
+    with EchoServer() as target:
+        for again in (False, True):
+            with tunnel(("--forward", target.address, "--drain", "1000" if again else "0.2"), ("--listen", "0")) as (
+                    server, client):
+                s = connect(client.addresses[0])
+                s.sendall(b"x")
+                equal(read_exactly(s, 1), b"x", "what came back")
+                server.process.send_signal(signal.SIGTERM)
+                server.wait_line("no new connections")
+                if again:
+                    server.process.send_signal(signal.SIGTERM)
+                equal(server.wait(), 1 if again else 0, "exit status")
+                s.close()
+
+
+def test_a_server_without_streams_ends_at_once():
+    with EchoServer() as target, tunnel(("--forward", target.address), ("--listen", "0")) as (server, client):
+        echoed(client.addresses[0])
+        equal(server.stop(), 0, "exit status")
+
+
+def test_lists_are_read_again():
+    with EchoServer() as one, EchoServer() as two, tempfile.NamedTemporaryFile("w") as config:
+        def write(*lines):
+            config.seek(0)
+            config.truncate()
+            config.write("\n".join(lines))
+            config.flush()
+
+        def replies():
+            answers = []
+            for target in (one, two):
+                s, code = socks_connect(client.addresses[0], "127.0.0.1", target.port)
+                answers.append(code)
+                s.close()
+            return answers
+
+        write("# rules", f"allow {one.address}")
+        with tunnel(("--config", config.name), ("-D", "0")) as (server, client):
+            equal(replies(), [0, 2], "replies at first")
+            write(f"  allow   {two.address}  ", "", "# that was it")
+            server.process.send_signal(signal.SIGHUP)
+            server.wait_line("lists read again: 1 rules of --allow")
+            equal(replies(), [2, 0], "replies with new rules")
+            write("allow nonsense")
+            server.process.send_signal(signal.SIGHUP)
+            server.wait_line(f"the lists stay as they were: {config.name}:1: option allow: ")
+            equal(replies(), [2, 0], "replies with rules that make no sense")
+
+
+def test_sessions_in_words():
+    with EchoServer() as target, tunnel(("--forward", target.address), ("--listen", "0")) as (server, client):
+        s = connect(client.addresses[0])
+        s.sendall(b"x")
+        equal(read_exactly(s, 1), b"x", "what came back")
+        for program in (server, client):
+            program.process.send_signal(signal.SIGUSR1)
+            program.wait_line(r"session [0-9a-f]{16}: 1 carrier, 1 stream, round trip [0-9.]+ ms, sent \d+ B, "
+                              r"received \d+ B, recoveries 0, longest gap [0-9.]+ s$")
+        check(any("1 carriers now, 1 ever" in line for line in server.lines), str(server.lines))
+        s.close()
+
+
+def test_messages_as_json():
+    with EchoServer() as target, tunnel(("--forward", target.address, "--json-log"), ("--listen", "0", "--json-log"),
+                                        ) as (server, client):
+        client.wait_line("connected to")
+        for program in (server, client):
+            for line in program.lines:
+                message = json.loads(line)
+                equal(sorted(message), ["event", "level", "message", "time"], line)
+        equal({json.loads(line)["event"] for line in client.lines}, {"insecure", "listening", "connected"}, "events")
+
+
+def test_quiet_is_quiet():
+    with EchoServer() as target, TunnelServer("--forward", target.address) as server:
+        with Program(TUNNEL, "client", "--insecure", "--quiet", "--connect", server.url, "--stdio",
+                     stdout=subprocess.PIPE) as client:
+            equal(client.wait(), 0, "exit status")
+            equal([line for line in client.lines if "WARNING: --insecure" not in line], [], "what it said")
+
+
+def test_a_terminal_shows_a_line_that_lives():
+    with EchoServer() as target, TunnelServer("--forward", target.address) as server:
+        ours, theirs = pty.openpty()
+        with subprocess.Popen([os.path.join(harness.build_dir, TUNNEL), "client", "--insecure", "--connect",
+                               server.url, "--listen", "0"], stdin=subprocess.DEVNULL, stderr=theirs) as client:
+            os.close(theirs)
+            seen = b""
+            while not re.search(rb"\r\x1b\[Ksession [0-9a-f]{16}: 1 carrier, 0 streams, round trip", seen):
+                check(select.select([ours], [], [], harness.DEADLINE_S)[0], f"only {seen}")
+                seen += os.read(ours, 4096)
+            client.terminate()
+            equal(client.wait(), 0, "exit status")
+        os.close(ours)
+
+
+BAD = (
+    [], ["nonsense"], ["--nonsense"], ["server"], ["client"], ["server", "--nonsense"], ["server", "extra"],
+    ["client", "--forward", "h:1"], ["server", "--connect", "tcp://h:1"],
+    ["server", "--listen", "tcp://127.0.0.1:0"], ["server", "--forward", "h:1"],
+    ["server", "--listen"], ["server", "--listen", "h:1", "--forward", "h:1"],
+    ["server", "--listen", "tls://h:1", "--forward", "h:1"], ["server", "--listen", "unix:", "--forward", "h:1"],
+    ["server", "--listen", "tcp://h:1", "--forward", "h"], ["server", "--listen", "tcp://h:1", "--forward", "h:0"],
+    ["server", "--listen", "tcp://h:1", "--allow", "h"], ["server", "--listen", "tcp://h:1", "--allow-remote", "h:1"],
+    ["client", "--connect", "tcp://h:1"], ["client", "--stdio"], ["client", "--connect", "tcp://h:1", "--stdio=yes"],
+    ["client", "--connect", "tcp://h:1", "--stdio", "--listen", "1"],
+    ["client", "--connect", "tcp://h:1", "--stdio", "-W", "h:1"], ["client", "--connect", "tcp://h:1", "-L", "1:h"],
+    ["client", "--connect", "tcp://h:1", "-L"], ["client", "--connect", "tcp://h:1", "-R", "name:1:h:2"],
+    ["client", "--connect", "tcp://h:1", "-D", "70000"], ["client", "--connect", "tcp://h:1", "-W", "h"],
+    ["client", "--connect", "tcp://h:1", "--listen", "x"],
+    ["server", "--config", "/nowhere/at/all"], ["server", "--config", "/"],
+    *(["server", "--listen", "tcp://h:1", "--forward", "h:1", "--insecure", "--check-config", *more]
+      for more in (["--drain", "x"], ["--drain", "0"], ["--drain", "nan"], ["--drain", "1e9"], ["--max-sessions", "0"],
+                   ["--max-sessions", "-1"], ["--max-sessions", "1K"], ["--max-buffer", "1T"], ["--max-buffer", ""])),
+    ["server", "--listen", "tcp://127.0.0.1:0", "--forward", "h:1"],  # neither keys nor --insecure
+)  # fmt: skip
+
+
+def test_bad_usage_is_said_in_one_line():
+    for arguments in BAD:
+        status, output, lines = run(TUNNEL, *arguments)
+        equal((status, output, len(lines)), (2, "", 1), f"{arguments}: {lines}")
+        check(lines[0].startswith("turbotunnel: "), lines[0])
+
+
+def test_good_usage_is_checked():
+    good = ["server", "--listen", "tcp://127.0.0.1:0", "--listen", "unix:/a", "--forward=h:1", "--insecure", "--allow",
+            "*:80", "--max-buffer", "1M"]
+    equal(run(TUNNEL, *good, "--check-config"), (0, "", []), "of the command line")
+    with tempfile.NamedTemporaryFile("w") as config:
+        config.write("listen tcp://127.0.0.1:0\nlisten unix:/a\nforward h:1\ninsecure\nallow *:80\ndrain 5\n")
+        config.flush()
+        equal(run(TUNNEL, "server", "--config", config.name, "--check-config"), (0, "", []), "of the file")
+        for line, why in (("drain", "it needs a value"), ("insecure yes", "it takes no value"),
+                          ("nonsense 5", "there is no such option"), ("drain x", "it is not a number of seconds"),
+                          ("config /a", "one file does not name another"), ("connect tcp://h:1", "no such option")):
+            with tempfile.NamedTemporaryFile("w") as bad:
+                bad.write(f"# first\n{line}\n")
+                bad.flush()
+                status, _, lines = run(TUNNEL, "server", "--config", bad.name)
+                equal(status, 2, f"exit status with {line}")
+                check(f"{bad.name}:2: option {line.split()[0]}: " in lines[0] and why in lines[0], lines[0])
+
+
+def test_the_command_line_wins_over_the_file():
+    with EchoServer() as target, tempfile.NamedTemporaryFile("w") as config:
+        config.write(f"listen tcp://127.0.0.1:0\nforward 127.0.0.1:1\nforward 127.0.0.1:2\n")
+        config.flush()
+        with Program(TUNNEL, "server", "--insecure", "--config", config.name, "--forward", target.address) as server:
+            url = server.wait_line(r"listening on (\S+)").group(1)
+            with TunnelClient(url, "--listen", "0") as client:
+                echoed(client.addresses[0])
+
+
+def test_help_and_version():
+    for arguments, words in ((["--help"], ("server", "client")), (["server", "--help"], ("--forward", "--allow")),
+                             (["client", "-h"], ("--connect", "--socks"))):
+        status, output, lines = run(TUNNEL, *arguments)
+        equal((status, lines), (0, []), f"{arguments}")
+        check("Usage: turbotunnel" in output and all(word in output for word in words), output)
+        check(all(len(line) <= 110 for line in output.splitlines()), "a line is too long")
+    status, output, lines = run(TUNNEL, "--version")
+    equal((status, lines), (0, []), "--version")
+    check(re.fullmatch(r"turbotunnel \d+\.\d+\.\d+\n", output), output)
 
 
 # --- the same on a network that is against us -------------------------------------------------
@@ -372,7 +680,7 @@ for tested in (test_a_listener_leads_to_the_fixed_target, test_local_forwards_le
                test_a_reset_at_one_end_is_a_reset_at_the_other, test_a_reset_is_told_though_nothing_is_taken,
                test_a_target_that_refuses_resets_the_connection, test_one_that_is_not_read_holds_up_nobody,
                test_slow_readers_cost_no_memory, test_thousands_in_a_row_leave_nothing_behind,
-               test_many_at_once):  # fmt: skip
+               test_many_at_once, test_the_server_listens_for_the_client, test_lists_are_read_again):  # fmt: skip
     again = through_terminations(tested)
     again.__name__ = tested.__name__ + "_through_terminations"
     globals()[again.__name__] = again
