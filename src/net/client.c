@@ -371,7 +371,8 @@ static int begin(const char *address_text, const struct tt_options *options, boo
         if (callbacks)
             c->session.callbacks = *callbacks;
         c->session.callbacks_ctx = ctx;
-        c->chore.calls_back = callbacks != NULL;
+        if (callbacks)
+            tt_session_calls_back(&c->session);
         c->redial.fail_fast = fail_fast;
         tt_worker_mark_for_loop(w, &c->loop_chore);
         tt_worker_mark(w, &c->chore);

@@ -329,6 +329,7 @@ void tt_listener_set_callback(struct tt_listener *l,
     l->begun = begun;
     l->begun_ctx = ctx;
     l->chore.calls_back = true;
+    tt_worker_calls_back(l->worker);
     tt_worker_mark(l->worker, &l->chore);
     tt_worker_leave(l->worker, entered);
 }

@@ -59,6 +59,7 @@ void tt_session_touch(struct tt_session *s)
 void tt_session_calls_back(struct tt_session *s)
 {
     s->side->chore(s)->calls_back = true;
+    tt_worker_calls_back(s->worker);
 }
 
 int tt_session_error(const struct tt_session *s)

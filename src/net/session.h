@@ -51,8 +51,9 @@ struct tt_session_side {
 struct tt_stream {
     struct tt_session *session;
     struct tt_smux_stream *smux;
-    struct tt_list_node node;        /* in session->streams */
-    struct tt_list readers, writers; /* threads that wait */
+    struct tt_list_node node;                /* in session->streams */
+    struct tt_list readers, writers;         /* threads that wait */
+    uint64_t reader_left_us, writer_left_us; /* when one of them last stopped waiting (lead.h) */
     struct tt_stream_callbacks callbacks;
     void *callbacks_ctx;
     /* The stream goes, or its session has ended, without its bridge having asked for it; or NULL.

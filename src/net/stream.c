@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stddef.h>
 
+#include "net/lead.h"
 #include "net/session.h"
 
 /* --- reading --- */
@@ -44,7 +45,7 @@ int tt_stream_read(struct tt_stream *st, void *buf, size_t cap, size_t *len)
         return TT_E_INVAL;
     const bool entered = tt_worker_enter(w);
     while ((err = read_some(st, buf, cap, len)) == TT_E_AGAIN)
-        (void)tt_worker_wait(w, &st->readers, TT_NEVER);
+        tt_lead_until_woken(w, &st->readers, &st->reader_left_us);
     tt_worker_leave(w, entered);
     return err;
 }
@@ -93,7 +94,7 @@ int tt_stream_write(struct tt_stream *st, const void *data, size_t len)
         at += taken;
         len -= taken;
         if (err == TT_E_FULL) {
-            (void)tt_worker_wait(w, &st->writers, TT_NEVER);
+            tt_lead_until_woken(w, &st->writers, &st->writer_left_us);
             err = TT_OK;
         }
     }

@@ -4,6 +4,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "net/lead.h"
 #include "net/sealing.h"
 #include "net/worker.h"
 
@@ -36,13 +37,13 @@ static bool has_lock(const struct tt_loop *w)
     return atomic_load_explicit(&w->owner, memory_order_relaxed) == &this_thread;
 }
 
-static void take_lock(struct tt_loop *w)
+void tt_worker_take_lock(struct tt_loop *w)
 {
     (void)pthread_mutex_lock(&w->lock);
     atomic_store_explicit(&w->owner, &this_thread, memory_order_relaxed);
 }
 
-static void release_lock(struct tt_loop *w)
+void tt_worker_release_lock(struct tt_loop *w)
 {
     atomic_store_explicit(&w->owner, NULL, memory_order_relaxed);
     (void)pthread_mutex_unlock(&w->lock);
@@ -50,9 +51,14 @@ static void release_lock(struct tt_loop *w)
 
 /* --- chores and timers --- */
 
+static bool is_loops_own_turn(const struct tt_loop *w)
+{
+    return w->in_turn && !w->lead.by_program;
+}
+
 void tt_worker_mark(struct tt_loop *w, struct tt_chore *chore)
 {
-    const bool left_to_loop = chore->calls_back && !w->in_turn;
+    const bool left_to_loop = chore->calls_back && !is_loops_own_turn(w);
     if (!tt_list_linked(&chore->node))
         tt_list_push_back(left_to_loop ? &w->loop_chores : &w->chores, &chore->node);
 }
@@ -139,7 +145,9 @@ void tt_worker_wake_all(struct tt_loop *w, struct tt_list *waiters)
 {
     TT_LIST_FOR_EACH(node, waiters)
     {
-        TT_CONTAINER_OF(node, struct tt_waiter, node)->woken = true;
+        struct tt_waiter *waiter = TT_CONTAINER_OF(node, struct tt_waiter, node);
+        waiter->woken = true;
+        w->lead.expected |= waiter->prompt;
     }
     tt_list_append_all(&w->woken, waiters);
 }
@@ -165,11 +173,13 @@ bool tt_worker_runs_elsewhere(const struct tt_loop *w)
            (atomic_load_explicit(&w->turner, memory_order_relaxed) != NULL && !is_turner(w));
 }
 
-/* What a thread of the program leaves to the loop: its handles, and an earlier deadline. */
-static void hand_over(struct tt_loop *w)
+/* What a thread of the program leaves to the loop: its handles, and an earlier deadline. When
+ * nobody sleeps in it, somebody soon will (lead.h).
+ */
+void tt_worker_hand_over(struct tt_loop *w)
 {
     do_chores(&w->chores, tt_worker_now_us());
-    if (!tt_list_empty(&w->loop_chores) || next_deadline(w) < w->armed_us)
+    if (w->lead.taken && (!tt_list_empty(&w->loop_chores) || next_deadline(w) < w->armed_us))
         (void)uv_async_send(&w->wake);
     signal_woken(w);
 }
@@ -187,7 +197,7 @@ static struct timespec to_timespec(uint64_t wait_us)
     return t;
 }
 
-static int init_cond(pthread_cond_t *cond)
+int tt_worker_init_cond(pthread_cond_t *cond)
 {
     pthread_condattr_t attributes;
     (void)pthread_condattr_init(&attributes);
@@ -197,24 +207,32 @@ static int init_cond(pthread_cond_t *cond)
     return err;
 }
 
+bool tt_worker_sleep(struct tt_loop *w, pthread_cond_t *cond, uint64_t deadline_us)
+{
+    const uint64_t now_us = deadline_us == TT_NEVER ? 0 : tt_worker_now_us();
+    int err;
+    atomic_store_explicit(&w->owner, NULL, memory_order_relaxed);
+    if (deadline_us == TT_NEVER) {
+        err = pthread_cond_wait(cond, &w->lock);
+    } else {
+        const struct timespec until = to_timespec(deadline_us > now_us ? deadline_us - now_us : 0);
+        err = pthread_cond_timedwait(cond, &w->lock, &until);
+    }
+    atomic_store_explicit(&w->owner, &this_thread, memory_order_relaxed);
+    return err == 0;
+}
+
 bool tt_worker_wait(struct tt_loop *w, struct tt_list *waiters, uint64_t deadline_us)
 {
     struct tt_waiter self = {.woken = false};
-    int err = 0;
 
     assert(has_lock(w) && !w->in_turn);
-    (void)init_cond(&self.cond);
+    (void)tt_worker_init_cond(&self.cond);
     tt_list_push_back(waiters, &self.node);
-    hand_over(w);
-    const uint64_t now_us = tt_worker_now_us();
-    const struct timespec until =
-        deadline_us == TT_NEVER ? (struct timespec){0}
-                                : to_timespec(deadline_us > now_us ? deadline_us - now_us : 0);
-    atomic_store_explicit(&w->owner, NULL, memory_order_relaxed);
-    while (!self.woken && !err)
-        err = deadline_us == TT_NEVER ? pthread_cond_wait(&self.cond, &w->lock)
-                                      : pthread_cond_timedwait(&self.cond, &w->lock, &until);
-    atomic_store_explicit(&w->owner, &this_thread, memory_order_relaxed);
+    tt_lead_go_on(w);
+    tt_worker_hand_over(w);
+    while (!self.woken && tt_worker_sleep(w, &self.cond, deadline_us))
+        continue;
     tt_list_remove(&self.node);
     (void)pthread_cond_destroy(&self.cond);
     return self.woken;
@@ -226,7 +244,7 @@ bool tt_worker_enter(struct tt_loop *w)
 {
     if (has_lock(w))
         return false;
-    take_lock(w);
+    tt_worker_take_lock(w);
     return true;
 }
 
@@ -234,39 +252,65 @@ void tt_worker_leave(struct tt_loop *w, bool entered)
 {
     if (!entered)
         return;
-    hand_over(w);
-    release_lock(w);
+    tt_worker_hand_over(w);
+    tt_worker_release_lock(w);
 }
 
 void tt_worker_turn(struct tt_loop *w)
 {
     if (w->in_turn && has_lock(w))
         return;
-    take_lock(w);
+    tt_worker_take_lock(w);
     w->in_turn = true;
 }
 
-static void end_turn(struct tt_loop *w)
+/* The loop's own chores, which may call back, only where that is promised. */
+static void do_all_chores(struct tt_loop *w, uint64_t now_us)
 {
-    tt_worker_turn(w);
-    const uint64_t now_us = tt_worker_now_us();
-    run_due_timers(w, now_us);
     do {
         do_chores(&w->chores, now_us);
-        do_chores(&w->loop_chores, now_us);
+        if (!w->lead.by_program || !w->calls_back)
+            do_chores(&w->loop_chores, now_us);
     } while (!tt_list_empty(&w->chores));
-    arm_timer(w, now_us);
-    if (w->running && (w->stopping || (w->orphan && tt_list_empty(&w->leftovers))))
-        uv_stop(&w->uv);
-    signal_woken(w);
-    w->in_turn = false;
-    release_lock(w);
 }
 
-/* libuv runs this after all callbacks of a turn, just before it sleeps. */
-static void end_of_turn(uv_prepare_t *handle)
+void tt_worker_finish_turn(struct tt_loop *w)
 {
-    end_turn(handle->data);
+    const uint64_t now_us = tt_worker_now_us();
+    w->in_turn = true;
+    run_due_timers(w, now_us);
+    do_all_chores(w, now_us);
+    arm_timer(w, now_us);
+    signal_woken(w);
+    w->in_turn = false;
+}
+
+void tt_worker_take_turn(struct tt_loop *w)
+{
+    tt_worker_release_lock(w);
+    (void)uv_run(&w->uv, UV_RUN_ONCE);
+    tt_worker_turn(w);
+    tt_worker_finish_turn(w);
+}
+
+/* libuv runs this just before it sleeps. A timer may have been due before that, and have taken the
+ * lock.
+ */
+static void before_sleep(uv_prepare_t *handle)
+{
+    struct tt_loop *w = handle->data;
+    if (!w->in_turn)
+        return;
+    tt_worker_finish_turn(w);
+    uv_stop(&w->uv); /* no sleep: what this brought about may end the sleeper's wait */
+    tt_worker_release_lock(w);
+}
+
+void tt_worker_calls_back(struct tt_loop *w)
+{
+    w->calls_back = true;
+    if (w->lead.by_program)
+        (void)uv_async_send(&w->wake); /* it leads no longer */
 }
 
 static void woken_up(uv_async_t *handle)
@@ -320,7 +364,7 @@ static int init_handles(struct tt_loop *w)
     (void)uv_prepare_init(&w->uv, &w->prepare);
     (void)uv_timer_init(&w->uv, &w->timer);
     w->wake.data = w->prepare.data = w->timer.data = w;
-    (void)uv_prepare_start(&w->prepare, end_of_turn);
+    (void)uv_prepare_start(&w->prepare, before_sleep);
     return TT_OK;
 }
 
@@ -341,6 +385,7 @@ int tt_loop_new(const struct tt_options *options, struct tt_loop **loop)
         return err;
     }
     (void)pthread_mutex_init(&w->lock, NULL);
+    (void)tt_worker_init_cond(&w->lead.change);
     tt_slab_pool_init(&w->slabs, alloc,
                       options && options->max_buffer_bytes ? options->max_buffer_bytes
                                                            : DEFAULT_MAX_BUFFER_BYTES);
@@ -353,14 +398,9 @@ int tt_loop_new(const struct tt_options *options, struct tt_loop **loop)
     return TT_OK;
 }
 
-static void run(struct tt_loop *w)
+bool tt_worker_is_over(const struct tt_loop *w)
 {
-    (void)uv_run(&w->uv, UV_RUN_DEFAULT);
-    /* uv_stop ends the run in the middle of a turn: behind a poll that may have called back. */
-    if (w->in_turn) {
-        w->in_turn = false;
-        release_lock(w);
-    }
+    return w->stopping || (w->orphan && tt_list_empty(&w->leftovers));
 }
 
 static int begin_running(struct tt_loop *w, bool threaded)
@@ -371,6 +411,7 @@ static int begin_running(struct tt_loop *w, bool threaded)
         w->running = true;
         atomic_store_explicit(&w->turner, NULL, memory_order_relaxed);
         w->threaded = threaded;
+        w->lead.taken = !threaded;
     }
     tt_worker_leave(w, entered);
     return was ? TT_E_INVAL : TT_OK;
@@ -398,14 +439,17 @@ int tt_loop_turn(struct tt_loop *w)
     const bool entered = tt_worker_enter(w);
     const bool runs = w->running;
     atomic_store_explicit(&w->turner, runs ? NULL : &this_thread, memory_order_relaxed);
+    w->lead.taken |= !runs; /* others wake it, for its descriptor may be waited for */
     tt_worker_leave(w, entered);
     if (runs)
         return TT_E_INVAL;
     /* The turn's end comes before libuv looks for events, since it does not sleep. */
     (void)uv_run(&w->uv, UV_RUN_NOWAIT);
     w->turned_again = w->in_turn;
-    if (w->in_turn)
-        end_turn(w);
+    tt_worker_turn(w);
+    w->turned_again |= !tt_list_empty(&w->chores) || !tt_list_empty(&w->loop_chores);
+    tt_worker_finish_turn(w);
+    tt_worker_release_lock(w);
     return TT_OK;
 }
 
@@ -414,10 +458,13 @@ int tt_loop_run(struct tt_loop *w)
     int err = begin_running(w, false);
     if (err)
         return err;
-    run(w);
     const bool entered = tt_worker_enter(w);
+    tt_worker_finish_turn(w);
+    while (!tt_worker_is_over(w))
+        tt_worker_take_turn(w);
     w->running = false;
     w->stopping = false;
+    w->lead.taken = false;
     tt_worker_leave(w, entered);
     return TT_OK;
 }
@@ -427,7 +474,9 @@ static void dispose(struct tt_loop *w);
 static void *thread_main(void *arg)
 {
     struct tt_loop *w = arg;
-    run(w);
+    tt_worker_take_lock(w);
+    tt_lead_by_default(w);
+    tt_worker_release_lock(w);
     if (w->orphan) {
         (void)pthread_detach(pthread_self());
         dispose(w);
@@ -465,6 +514,7 @@ static void stop(struct tt_loop *w)
 {
     w->stopping = true;
     (void)uv_async_send(&w->wake);
+    (void)pthread_cond_signal(&w->lead.change);
 }
 
 void tt_loop_stop(struct tt_loop *w)
@@ -484,12 +534,13 @@ static void close_handle(uv_handle_t *handle, void *arg)
 
 static void dispose(struct tt_loop *w)
 {
+    tt_worker_take_lock(w);
     do_chores(&w->leftovers, tt_worker_now_us());
-    /* One more turn for the chores that only the loop may do: handles that wait to be closed. */
-    w->stopping = false;
-    (void)uv_run(&w->uv, UV_RUN_NOWAIT);
+    tt_worker_finish_turn(w); /* the chores that only the loop may do: handles to be closed */
     uv_walk(&w->uv, close_handle, NULL);
-    run(w);
+    w->in_turn = true; /* for the functions that libuv calls about handles that it has closed */
+    (void)uv_run(&w->uv, UV_RUN_DEFAULT);
+    tt_worker_release_lock(w);
     (void)uv_loop_close(&w->uv);
     tt_slab_unref(w->slabs.reading);
     if (w->spare_gather)
@@ -497,6 +548,7 @@ static void dispose(struct tt_loop *w)
     tt_sealing_dispose(w);
     tt_slab_pool_dispose(&w->slabs);
     tt_heap_dispose(&w->timers);
+    (void)pthread_cond_destroy(&w->lead.change);
     (void)pthread_mutex_destroy(&w->lock);
     w->alloc->put(w->alloc->ctx, w);
 }

@@ -44,6 +44,18 @@ struct tt_waiter {
     struct tt_list_node node;
     pthread_cond_t cond;
     bool woken;
+    bool prompt; /* it may lead, and was soon back when it left the last time (lead.h) */
+};
+
+/* Who takes the turns of a loop with a thread of its own: see lead.h. */
+struct tt_leadership {
+    bool taken;            /* somebody does */
+    bool by_program;       /* it is a thread of the program, in a blocking call */
+    bool expected;         /* a thread that was just woken will soon be back to do it */
+    bool vacant;           /* whoever did it will not be back soon */
+    bool unwatched;        /* the loop's own thread sleeps until it is told */
+    uint64_t stints;       /* so many times a thread of the program has begun to */
+    pthread_cond_t change; /* for the loop's own thread */
 };
 
 struct tt_sealer;
@@ -61,8 +73,10 @@ struct tt_loop { /* the public name of a worker */
     _Atomic(const void *) turner; /* the thread that last called tt_loop_turn, or NULL */
     bool threaded;                /* on a thread of our own */
     bool stopping;
-    bool orphan;  /* nobody will free it: it does so itself when nothing is left to do */
-    bool in_turn; /* the loop's thread took the lock in this turn */
+    bool orphan;     /* nobody will free it: it does so itself when nothing is left to do */
+    bool in_turn;    /* whoever takes the turns took the lock in this one */
+    bool calls_back; /* the program has callbacks here: turns are for the loop's own thread */
+    struct tt_leadership lead;
     const struct tt_alloc *alloc;
     struct tt_slab_pool slabs;
     struct tt_gather *spare_gather; /* or NULL */
@@ -116,6 +130,34 @@ void tt_timer_dispose(struct tt_loop *w, struct tt_timer *t);
  * more.
  */
 bool tt_worker_wait(struct tt_loop *w, struct tt_list *waiters, uint64_t deadline_us);
+
+/* What a thread that does not take the turns does before it lets go of the lock: chores, wakes. */
+void tt_worker_hand_over(struct tt_loop *w);
+
+/* Takes the lock without asking, or gives it away. */
+void tt_worker_take_lock(struct tt_loop *w);
+void tt_worker_release_lock(struct tt_loop *w);
+
+/* pthread_cond_wait with the lock, which the thread has. false: the deadline (TT_NEVER: none) came.
+ */
+bool tt_worker_sleep(struct tt_loop *w, pthread_cond_t *cond, uint64_t deadline_us);
+
+/* Does all that is due, with the lock, as at the end of a turn. */
+void tt_worker_finish_turn(struct tt_loop *w);
+
+/* One turn: sleeps without the lock until something happens, and deals with it. With the lock, by
+ * the one thread that leads.
+ */
+void tt_worker_take_turn(struct tt_loop *w);
+
+/* It was stopped, or is nobody's any more. */
+bool tt_worker_is_over(const struct tt_loop *w);
+
+/* From now on the program may be called back by what lives on the loop. */
+void tt_worker_calls_back(struct tt_loop *w);
+
+/* A condition that is waited for by the monotonic clock. */
+int tt_worker_init_cond(pthread_cond_t *cond);
 
 /* For tt_loop_free, from a callback of a loop with a thread of its own: the loop goes on until
  * nothing lingers any more, and then frees itself.

@@ -1,0 +1,36 @@
+/* lead.h - which thread takes the turns of a loop that has a thread of its own.
+ *
+ * Bytes that the loop's thread has read for a thread in tt_stream_read cost two more switches and
+ * go through the caches of two cores. So a thread that waits for a stream *leads*: it takes the
+ * loop's turns itself, for all that live there, until it has what it waited for, and goes on with
+ * its own bytes in its hands. One thread leads at a time; others that wait are woken by it.
+ *
+ * The loop's own thread leads while nobody else does, and keeps watch: when a leader leaves, it
+ * does not wake up for that, for a leader is mostly back at once. It looks a little later, in
+ * TT_LEAD_GRACE_US, and when none has led since then it leads itself, until it has woken a thread
+ * that will be back soon. Whether that is so is told by the last time: a thread that came back
+ * later than that has its turn taken over at once.
+ *
+ * A loop with callbacks is led by its own thread alone, for that is where they come; so is one
+ * that a program runs itself with tt_loop_run.
+ */
+#ifndef TT_NET_LEAD_H
+#define TT_NET_LEAD_H
+
+#include "net/worker.h"
+
+#define TT_LEAD_GRACE_US (1 * TT_MS)
+
+/* As tt_worker_wait without a deadline, and leads meanwhile, if nobody else does.
+ *
+ *   left_us  in and out: when a thread last stopped waiting for this; 0: never
+ */
+void tt_lead_until_woken(struct tt_loop *w, struct tt_list *waiters, uint64_t *left_us);
+
+/* Somebody waits who does not lead: the loop's own thread does not wait for others to. */
+void tt_lead_go_on(struct tt_loop *w);
+
+/* What the loop's own thread does, with the lock, until the loop is over. */
+void tt_lead_by_default(struct tt_loop *w);
+
+#endif
