@@ -14,6 +14,7 @@ static void step_down(struct tt_loop *w, bool soon_back)
     struct tt_leadership *l = &w->lead;
     l->taken = false;
     l->by_program = false;
+    l->leader = NULL;
     l->vacant = !soon_back;
     if (l->unwatched || l->vacant)
         (void)pthread_cond_signal(&l->change);
@@ -25,6 +26,7 @@ static void lead(struct tt_loop *w, const struct tt_waiter *self)
     w->lead.taken = true;
     w->lead.by_program = true;
     w->lead.vacant = false;
+    w->lead.leader = self;
     w->lead.stints++;
     tt_worker_finish_turn(w);
     while (!self->woken && !w->calls_back)
@@ -38,6 +40,7 @@ void tt_lead_until_woken(struct tt_loop *w, struct tt_list *waiters, uint64_t *l
     struct tt_waiter self = {.prompt = now_us - *left_us < TT_LEAD_GRACE_US && !w->calls_back};
 
     assert(!tt_worker_is_callback(w));
+    w->lead.answering = false; /* it does not leave, but waits again */
     (void)tt_worker_init_cond(&self.cond);
     tt_list_push_back(waiters, &self.node);
     if (may_lead(w))
@@ -48,6 +51,21 @@ void tt_lead_until_woken(struct tt_loop *w, struct tt_list *waiters, uint64_t *l
         (void)tt_worker_sleep(w, &self.cond, TT_NEVER);
     (void)pthread_cond_destroy(&self.cond);
     *left_us = tt_worker_now_us();
+}
+
+void tt_lead_woke(struct tt_loop *w, const struct tt_waiter *waiter)
+{
+    w->lead.expected |= waiter->prompt;
+    w->lead.answering |= waiter->prompt && waiter == w->lead.leader;
+}
+
+bool tt_lead_leave_for_answer(struct tt_loop *w, struct tt_chore *chore)
+{
+    if (!w->lead.answering)
+        return false;
+    if (!tt_list_linked(&chore->node))
+        tt_list_push_back(&w->lead.answers, &chore->node);
+    return true;
 }
 
 void tt_lead_go_on(struct tt_loop *w)

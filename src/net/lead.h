@@ -11,6 +11,9 @@
  * that will be back soon. Whether that is so is told by the last time: a thread that came back
  * later than that has its turn taken over at once.
  *
+ * A leader that is woken leaves its acknowledgements for its next call, when there may be data for
+ * them to leave with: a question and its answer are then one packet each way, not two.
+ *
  * A loop with callbacks is led by its own thread alone, for that is where they come; so is one
  * that a program runs itself with tt_loop_run.
  */
@@ -29,6 +32,15 @@ void tt_lead_until_woken(struct tt_loop *w, struct tt_list *waiters, uint64_t *l
 
 /* Somebody waits who does not lead: the loop's own thread does not wait for others to. */
 void tt_lead_go_on(struct tt_loop *w);
+
+/* A waiter was woken. */
+void tt_lead_woke(struct tt_loop *w, const struct tt_waiter *waiter);
+
+/* What a session has to send can leave with what its program says next: the leader has been woken,
+ * and will soon call again, as it did the last time. The chore is run at the next call, or when
+ * the grace is over. false: send it now.
+ */
+bool tt_lead_leave_for_answer(struct tt_loop *w, struct tt_chore *chore);
 
 /* What the loop's own thread does, with the lock, until the loop is over. */
 void tt_lead_by_default(struct tt_loop *w);

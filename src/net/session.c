@@ -5,9 +5,16 @@
 #include "core/encapsulation.h"
 #include "net/address.h"
 #include "net/conn.h"
+#include "net/lead.h"
 #include "net/session.h"
 
 #define LEAST_MAX_PACKET 1400u /* one of our segments must go into one */
+
+static void send_answer(struct tt_chore *chore, uint64_t now_us)
+{
+    struct tt_session *s = TT_CONTAINER_OF(chore, struct tt_session, answer);
+    s->side->touch(s, now_us);
+}
 
 void tt_session_init(struct tt_session *s, struct tt_loop *w, struct tt_endpoint *e,
                      const struct tt_session_side *side, uint64_t linger_us)
@@ -16,6 +23,7 @@ void tt_session_init(struct tt_session *s, struct tt_loop *w, struct tt_endpoint
     tt_list_init(&s->streams);
     tt_list_init(&s->accept_waiters);
     tt_list_init(&s->change_waiters);
+    s->answer.run = send_answer;
     tt_session_id_format(s->id_text, &e->config.id);
 }
 
@@ -292,7 +300,9 @@ void tt_session_serve(struct tt_session *s, uint64_t now_us)
     report_events(s, now_us);
     if (!s->endpoint)
         return; /* a callback has closed it */
-    tt_session_flush(s->endpoint, now_us);
+    if (!tt_endpoint_owes_acks_alone(s->endpoint) ||
+        !tt_lead_leave_for_answer(s->worker, &s->answer))
+        tt_session_flush(s->endpoint, now_us);
     if (s->closing && (s->endpoint->error || tt_endpoint_is_over(s->endpoint)))
         tt_worker_wake_all(s->worker, &s->change_waiters);
     report_end(s, now_us); /* last: the callback may close the session */
@@ -318,6 +328,7 @@ int tt_session_close(struct tt_session *s)
     const bool owns_loop = s->owns_loop;
     const bool entered = tt_worker_enter(w);
     s->closing = true;
+    tt_list_remove(&s->answer.node);
     s->callbacks = (struct tt_session_callbacks){NULL, NULL, NULL};
     s->all_arrived = tt_endpoint_data_arrived(s->endpoint);
     tt_session_drop_streams(s);

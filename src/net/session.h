@@ -32,6 +32,7 @@ struct tt_session {
     uint64_t dials_failed;
     uint64_t last_delivery_us; /* 0: none yet */
     uint64_t longest_silence_us;
+    struct tt_chore answer;    /* to send what waited for the program's next call (lead.h) */
     struct tt_error_text *why; /* it ended: owned; NULL: it has not, or there was no memory */
     char id_text[TT_SESSION_ID_TEXT];
 };

@@ -147,7 +147,7 @@ void tt_worker_wake_all(struct tt_loop *w, struct tt_list *waiters)
     {
         struct tt_waiter *waiter = TT_CONTAINER_OF(node, struct tt_waiter, node);
         waiter->woken = true;
-        w->lead.expected |= waiter->prompt;
+        tt_lead_woke(w, waiter);
     }
     tt_list_append_all(&w->woken, waiters);
 }
@@ -178,6 +178,8 @@ bool tt_worker_runs_elsewhere(const struct tt_loop *w)
  */
 void tt_worker_hand_over(struct tt_loop *w)
 {
+    if (!w->lead.answering)
+        tt_list_append_all(&w->chores, &w->lead.answers);
     do_chores(&w->chores, tt_worker_now_us());
     if (w->lead.taken && (!tt_list_empty(&w->loop_chores) || next_deadline(w) < w->armed_us))
         (void)uv_async_send(&w->wake);
@@ -253,6 +255,7 @@ void tt_worker_leave(struct tt_loop *w, bool entered)
     if (!entered)
         return;
     tt_worker_hand_over(w);
+    w->lead.answering = false;
     tt_worker_release_lock(w);
 }
 
@@ -278,6 +281,7 @@ void tt_worker_finish_turn(struct tt_loop *w)
 {
     const uint64_t now_us = tt_worker_now_us();
     w->in_turn = true;
+    tt_list_append_all(&w->chores, &w->lead.answers);
     run_due_timers(w, now_us);
     do_all_chores(w, now_us);
     arm_timer(w, now_us);
@@ -394,6 +398,7 @@ int tt_loop_new(const struct tt_options *options, struct tt_loop **loop)
     tt_list_init(&w->loop_chores);
     tt_list_init(&w->leftovers);
     tt_list_init(&w->woken);
+    tt_list_init(&w->lead.answers);
     *loop = w;
     return TT_OK;
 }

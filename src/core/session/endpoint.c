@@ -750,6 +750,20 @@ bool tt_endpoint_wants_send(const struct tt_endpoint *e, const struct tt_carrier
            (c->path.max_flying_bytes > 0 && tt_smux_wants_send(&e->smux) && appetite(e, c) > 0);
 }
 
+bool tt_endpoint_owes_acks_alone(const struct tt_endpoint *e)
+{
+    if (e->error || e->kcp.ask || e->kcp.tell || tt_smux_wants_send(&e->smux))
+        return false;
+    TT_LIST_FOR_EACH(node, &e->carriers)
+    {
+        const struct tt_carrier *c = TT_CONTAINER_OF(node, struct tt_carrier, node);
+        if (c->due.account || tt_native_wants_send(e, c) || tt_carriers_is_drained(e, c) ||
+            tt_kcp_send_ready(&e->kcp.send, &c->path))
+            return false;
+    }
+    return true;
+}
+
 /* --- time --- */
 
 static uint64_t lost_at_us(const struct tt_endpoint *e)

@@ -191,6 +191,11 @@ int tt_endpoint_next_packet(struct tt_endpoint *e, uint64_t now_us, struct tt_ca
 /* Whether tt_endpoint_next_packet may have something for c. O(1). */
 bool tt_endpoint_wants_send(const struct tt_endpoint *e, const struct tt_carrier *c);
 
+/* Whether acknowledgements are all that any carrier may have to send: they can wait a little for
+ * data to leave with. O(carriers).
+ */
+bool tt_endpoint_owes_acks_alone(const struct tt_endpoint *e);
+
 /* --- time --- */
 
 uint64_t tt_endpoint_deadline(const struct tt_endpoint *e);
