@@ -10,6 +10,10 @@
 
 #define DEFAULT_MAX_BUFFER_BYTES ((size_t)1 << 30)
 
+/* Slabs that were not needed for so long go back to the allocator: it would not be worth it sooner.
+ */
+#define SPARES_AGE_US (1 * TT_SECOND)
+
 /* Its address names the thread. */
 static _Thread_local char this_thread;
 
@@ -132,6 +136,18 @@ static void arm_timer(struct tt_loop *w, uint64_t now_us)
     (void)uv_timer_start(&w->timer, timer_fired, (wait_us + TT_MS - 1) / TT_MS, 0);
 }
 
+static void spares_age(struct tt_timer *timer, uint64_t now_us)
+{
+    (void)now_us; /* set anew at the end of the turn, while there is a surplus */
+    tt_slab_pool_age(&TT_CONTAINER_OF(timer, struct tt_loop, spares)->slabs);
+}
+
+static void watch_spares(struct tt_loop *w, uint64_t now_us)
+{
+    if (w->spares.node.key == TT_NEVER && tt_slab_pool_has_surplus(&w->slabs))
+        tt_timer_set(w, &w->spares, tt_deadline_after(now_us, SPARES_AGE_US));
+}
+
 /* --- waiting --- */
 
 static void signal_woken(struct tt_loop *w)
@@ -180,7 +196,9 @@ void tt_worker_hand_over(struct tt_loop *w)
 {
     if (!w->lead.answering)
         tt_list_append_all(&w->chores, &w->lead.answers);
-    do_chores(&w->chores, tt_worker_now_us());
+    const uint64_t now_us = tt_worker_now_us();
+    do_chores(&w->chores, now_us);
+    watch_spares(w, now_us);
     if (w->lead.taken && (!tt_list_empty(&w->loop_chores) || next_deadline(w) < w->armed_us))
         (void)uv_async_send(&w->wake);
     signal_woken(w);
@@ -284,6 +302,7 @@ void tt_worker_finish_turn(struct tt_loop *w)
     tt_list_append_all(&w->chores, &w->lead.answers);
     run_due_timers(w, now_us);
     do_all_chores(w, now_us);
+    watch_spares(w, now_us);
     arm_timer(w, now_us);
     signal_woken(w);
     w->in_turn = false;
@@ -394,6 +413,7 @@ int tt_loop_new(const struct tt_options *options, struct tt_loop **loop)
                       options && options->max_buffer_bytes ? options->max_buffer_bytes
                                                            : DEFAULT_MAX_BUFFER_BYTES);
     tt_heap_init(&w->timers, alloc);
+    w->slabs.ages = tt_timer_init(w, &w->spares, spares_age) == TT_OK;
     tt_list_init(&w->chores);
     tt_list_init(&w->loop_chores);
     tt_list_init(&w->leftovers);
@@ -552,6 +572,8 @@ static void dispose(struct tt_loop *w)
         free_gather(w, w->spare_gather);
     tt_sealing_dispose(w);
     tt_slab_pool_dispose(&w->slabs);
+    if (w->slabs.ages)
+        tt_timer_dispose(w, &w->spares);
     tt_heap_dispose(&w->timers);
     (void)pthread_cond_destroy(&w->lead.change);
     (void)pthread_mutex_destroy(&w->lock);

@@ -86,6 +86,7 @@ struct tt_loop { /* the public name of a worker */
     struct tt_sealer *sealer;       /* of the sealed sessions here, or NULL */
     uint8_t spare_read[16384];      /* to read into when the pool has no slab: acks free some */
     struct tt_heap timers;          /* of struct tt_timer */
+    struct tt_timer spares;         /* to let go of memory that is not needed any more */
     struct tt_list chores;          /* of struct tt_chore: marked in this turn */
     struct tt_list loop_chores; /* those that only the loop's own thread may do (libuv handles) */
     struct tt_list leftovers;   /* of struct tt_chore: what lingers, to be ended with the loop */

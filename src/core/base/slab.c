@@ -11,6 +11,14 @@ static const struct {
     [TT_SLAB_LARGE] = {TT_SLAB_LARGE_BYTES, 32},
 };
 
+/* Large ones, 64 MiB, in a pool that ages. */
+#define MOST_WITH_SURPLUS 1024u
+
+static uint32_t most_spare(const struct tt_slab_pool *pool, enum tt_slab_class class)
+{
+    return class == TT_SLAB_LARGE && pool->ages ? MOST_WITH_SURPLUS : classes[class].most_spare;
+}
+
 uint32_t tt_slab_capacity(enum tt_slab_class class)
 {
     return classes[class].bytes - (uint32_t)sizeof(struct tt_slab);
@@ -50,7 +58,25 @@ static struct tt_slab *take_spare(struct tt_slab_pool *pool, enum tt_slab_class 
         pool->spare[class] = slab->next_spare;
         pool->spare_count[class]--;
     }
+    if (class == TT_SLAB_LARGE && pool->spare_count[class] < pool->least_spare)
+        pool->least_spare = pool->spare_count[class];
     return slab;
+}
+
+bool tt_slab_pool_has_surplus(const struct tt_slab_pool *pool)
+{
+    return pool->spare_count[TT_SLAB_LARGE] > classes[TT_SLAB_LARGE].most_spare;
+}
+
+void tt_slab_pool_age(struct tt_slab_pool *pool)
+{
+    for (; pool->least_spare > 0 && tt_slab_pool_has_surplus(pool); pool->least_spare--) {
+        struct tt_slab *slab = pool->spare[TT_SLAB_LARGE];
+        pool->spare[TT_SLAB_LARGE] = slab->next_spare;
+        pool->spare_count[TT_SLAB_LARGE]--;
+        pool->alloc->put(pool->alloc->ctx, slab);
+    }
+    pool->least_spare = pool->spare_count[TT_SLAB_LARGE];
 }
 
 static bool fits(const struct tt_slab_pool *pool, enum tt_slab_class class, size_t limit_bytes)
@@ -92,7 +118,7 @@ void tt_slab_release(struct tt_slab *slab)
     if (slab->account)
         slab->account->bytes -= slab->capacity;
     pool->live_bytes -= classes[class].bytes;
-    if (pool->spare_count[class] == classes[class].most_spare) {
+    if (pool->spare_count[class] >= most_spare(pool, class)) {
         pool->alloc->put(pool->alloc->ctx, slab);
         return;
     }

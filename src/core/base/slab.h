@@ -2,7 +2,10 @@
  *
  * What a carrier read, and what the application wrote, lies in slabs; KCP segments, smux frames and
  * streams hold references to pieces of them. Three sizes, each with a short list of spare ones kept
- * by the pool: a session at work allocates nothing, an idle one holds nothing.
+ * by the pool: a session at work allocates nothing, an idle one holds nothing. Where much comes and
+ * goes a short list is not enough: memory that the allocator gives back to the system has to be
+ * cleared by it when it is wanted again. So a pool that somebody ages keeps more, a surplus, which
+ * goes when it was not needed for a while.
  *
  * Not thread-safe: one pool serves the sessions of one worker. Counts are plain integers.
  */
@@ -51,6 +54,8 @@ struct tt_slab_pool {
     uint64_t refused;             /* gets that met the limit or an allocator without memory */
     struct tt_slab *spare[TT_SLAB_CLASSES];
     uint32_t spare_count[TT_SLAB_CLASSES];
+    uint32_t least_spare; /* large ones, since tt_slab_pool_age was called */
+    bool ages;            /* the owner calls tt_slab_pool_age: set after init */
 };
 
 void tt_slab_pool_init(struct tt_slab_pool *pool, const struct tt_alloc *alloc, size_t limit_bytes);
@@ -60,6 +65,12 @@ void tt_slab_pool_dispose(struct tt_slab_pool *pool);
 
 /* Frees the spare slabs. */
 void tt_slab_pool_trim(struct tt_slab_pool *pool);
+
+/* Whether there is a surplus: then tt_slab_pool_age must be called, now and again. */
+bool tt_slab_pool_has_surplus(const struct tt_slab_pool *pool);
+
+/* Frees what of the surplus was not needed since the last call. */
+void tt_slab_pool_age(struct tt_slab_pool *pool);
 
 /* A slab with one reference, used = 0, or NULL: limit or allocator. */
 struct tt_slab *tt_slab_get(struct tt_slab_pool *pool, enum tt_slab_class class);

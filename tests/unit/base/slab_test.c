@@ -81,6 +81,43 @@ static void test_a_spare_slab_is_used_again_and_is_as_new(void **state)
     tt_slab_unref(again);
 }
 
+/* So many at once, and given back. */
+static void use(size_t count)
+{
+    struct tt_slab *slabs[1100];
+    assert_true(count <= ARRAY_LEN(slabs));
+    for (size_t n = 0; n < count; n++)
+        assert_non_null(slabs[n] = tt_slab_get(&pool, TT_SLAB_LARGE));
+    for (size_t n = 0; n < count; n++)
+        tt_slab_unref(slabs[n]);
+}
+
+static void test_a_surplus_goes_when_it_is_not_needed(void **state)
+{
+    (void)state;
+    tt_slab_pool_dispose(&pool);
+    tt_slab_pool_init(&pool, &memory.alloc, SIZE_MAX);
+    pool.ages = true;
+    use(32);
+    assert_false(tt_slab_pool_has_surplus(&pool));
+    use(1100);
+    assert_int_equal(pool.spare_count[TT_SLAB_LARGE], 1024); /* and no more */
+    assert_int_equal(memory.live, 1024);
+    assert_true(tt_slab_pool_has_surplus(&pool));
+    tt_slab_pool_age(&pool); /* from now on it counts */
+    use(200);
+    tt_slab_pool_age(&pool); /* 824 were not needed */
+    assert_int_equal(memory.live, 200);
+    const size_t calls = memory.calls;
+    use(200);
+    assert_int_equal(memory.calls, calls);
+    tt_slab_pool_age(&pool);
+    assert_int_equal(memory.live, 200);
+    tt_slab_pool_age(&pool); /* none was */
+    assert_int_equal(memory.live, 32);
+    assert_false(tt_slab_pool_has_surplus(&pool));
+}
+
 static void test_only_so_many_spare_slabs_are_kept(void **state)
 {
     (void)state;
@@ -178,6 +215,7 @@ int main(void)
         TEST(test_a_slab_fills_its_size),
         TEST(test_the_last_reference_gives_it_back),
         TEST(test_a_spare_slab_is_used_again_and_is_as_new),
+        TEST(test_a_surplus_goes_when_it_is_not_needed),
         TEST(test_only_so_many_spare_slabs_are_kept),
         TEST(test_live_bytes_never_pass_the_limit),
         TEST(test_writers_leave_an_eighth_of_the_limit),
