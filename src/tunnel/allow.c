@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -237,10 +238,11 @@ const char *tt_rules_add(struct tt_rules *rules, const char *text)
 const char *tt_rules_add_bind(struct tt_rules *rules, const char *text)
 {
     struct tt_rules one = {NULL, 0};
-    char whole[TT_TARGET_HOST + 32] = "127.0.0.1:";
-    if (strlen(text) >= TT_TARGET_HOST)
+    char whole[TT_TARGET_HOST + 32];
+    const int n =
+        snprintf(whole, sizeof whole, "%s%s", strrchr(text, ':') ? "" : "127.0.0.1:", text);
+    if (n < 0 || (size_t)n >= sizeof whole)
         return "it is too long";
-    strcpy(whole + (strrchr(text, ':') ? 0 : strlen(whole)), text);
     const char *why = tt_rules_add(&one, whole);
     if (!why && one.at[0].by_name)
         why = "the address to listen at is not an address";

@@ -20,26 +20,50 @@ void tt_context_await(struct tt_context *c)
         continue;
 }
 
+/* 0, or -1: what is wrong is in error. */
+static int read_again(struct tt_context *c, struct tt_tunnel_options *o, char error[TT_USAGE_TEXT])
+{
+    struct tt_keys keys;
+    struct tt_error_text why;
+    if (tt_tunnel_options_parse(o, c->argc, c->argv, error))
+        return -1;
+    if (tt_keys_load(&keys, o, &why)) {
+        (void)snprintf(error, TT_USAGE_TEXT, "%s", why.text);
+        return -1;
+    }
+    tt_keys_dispose(&c->keys);
+    c->keys = keys;
+    return 0;
+}
+
+static void free_options(struct tt_tunnel_options *o)
+{
+    if (o)
+        tt_tunnel_options_dispose(o);
+    free(o);
+}
+
 void tt_context_read_lists(struct tt_context *c)
 {
     char error[TT_USAGE_TEXT] = "no memory";
     struct tt_tunnel_options *o = calloc(1, sizeof *o);
-    if (!o || tt_tunnel_options_parse(o, c->argc, c->argv, error)) {
+    if (!o || read_again(c, o, error)) {
         tt_log(&c->log, TT_LOG_ERROR, "reload_failed", "the lists stay as they were: %s", error);
-        if (o)
-            tt_tunnel_options_dispose(o);
-        free(o);
+        free_options(o);
         return;
     }
-    if (c->reread)
-        tt_tunnel_options_dispose(c->reread);
-    free(c->reread);
+    free_options(c->reread);
     c->reread = o;
     c->lists = o;
     tt_log(&c->log, TT_LOG_NOTICE, "reloaded",
-           "lists read again: %zu rules of --allow, %zu of "
-           "--allow-remote",
-           o->allow.count, o->allow_remote.count);
+           "lists read again: %zu rules of --allow, %zu of --allow-remote, %zu clients' keys",
+           o->allow.count, o->allow_remote.count, c->keys.clients.count);
+}
+
+void tt_context_dispose(struct tt_context *c)
+{
+    free_options(c->reread);
+    tt_keys_dispose(&c->keys);
 }
 
 /* A server that is away for hours is told of once, not at each try. */

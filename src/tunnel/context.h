@@ -9,6 +9,7 @@
 #include <semaphore.h>
 
 #include "net/worker.h"
+#include "tunnel/keys.h"
 #include "tunnel/log.h"
 #include "tunnel/options.h"
 
@@ -18,6 +19,7 @@ struct tt_context {
     const struct tt_tunnel_options *options;
     const struct tt_tunnel_options *lists; /* rules and keys of these: options, or read again */
     struct tt_tunnel_options *reread;      /* owned, or NULL */
+    struct tt_keys keys;
     char last_failure[TT_ERROR_TEXT_SIZE]; /* to connect, that was told; "": none since it worked */
     int argc;
     char **argv; /* to read the options again */
@@ -35,6 +37,9 @@ void tt_context_read_lists(struct tt_context *c);
 
 /* The main thread: waits for that. */
 void tt_context_await(struct tt_context *c);
+
+/* Frees what was read again, and the keys. */
+void tt_context_dispose(struct tt_context *c);
 
 /* What the library reports goes to the log. */
 void tt_context_report(void *context, const struct tt_report *report);

@@ -7,6 +7,7 @@
 
 #include "core/base/clock.h"
 #include "net/address.h"
+#include "tunnel/keys.h"
 #include "tunnel/url.h"
 
 #define ANY         (TT_COMMAND_SERVER | TT_COMMAND_CLIENT)
@@ -26,7 +27,8 @@ enum value_type {
     SETTER,
 };
 
-struct option_spec {
+/* In the order in which a row of the table is read. */
+struct option_spec {     /* NOLINT(clang-analyzer-optin.performance.Padding) */
     char letter;         /* of the short form, or 0 */
     const char *name;    /* of the long form */
     const char *operand; /* what --help calls its value, or NULL if it has none */
@@ -84,6 +86,12 @@ static const char *set_client_listen(struct tt_tunnel_options *o, const char *te
 static const char *set_socks(struct tt_tunnel_options *o, const char *text)
 {
     return set_bind(o, text, true);
+}
+
+static const char *set_server_key(struct tt_tunnel_options *o, const char *text)
+{
+    o->has_server_key = tt_key_parse_public(o->server_key, text, strlen(text));
+    return o->has_server_key ? NULL : "it is not 64 hexadecimal digits, nor base64 of 32 bytes";
 }
 
 static const char *set_remote(struct tt_tunnel_options *o, const char *text)
@@ -151,7 +159,7 @@ static const struct option_spec specs[] = {
     {0, "stdio", NULL, TT_COMMAND_CLIENT, CALL(set_stdio), "standard input and output: to the fixed target"},
     {'W', "stdio-to", "HOST:PORT", TT_COMMAND_CLIENT, CALL(set_stdio_target), "standard input and output: to HOST:PORT"},
     {0, "key", "FILE", ANY, FIELD(TEXT, key), "our private key"},
-    {0, "server-key", "KEY", TT_COMMAND_CLIENT, FIELD(TEXT, server_key), "the server's public key"},
+    {0, "server-key", "KEY", TT_COMMAND_CLIENT, CALL(set_server_key), "the server's public key"},
     {0, "authorized-clients", "FILE", TT_COMMAND_SERVER, FIELD(TEXT, authorized_clients), "public keys of those who may come"},
     {0, "insecure", NULL, ANY, FIELD(FLAG, insecure), "no keys: anyone on the way can read and change all"},
     {0, "session-timeout", "SECONDS", ANY, FIELD(SECONDS, library.session_timeout_us), "a session that hears nothing is lost (600)"},
@@ -336,7 +344,7 @@ static int take_option(struct parse *p, int argc, char **argv, int *at)
         return complain(p, "option", argv[*at], spec->operand ? "needs a value" : "takes no value");
     char name[300];
     (void)snprintf(name, sizeof name, "--%s %.200s", spec->name, value ? value : "");
-    const char *why = set_value(p->o, spec, value);
+    const char *why = set_value(p->o, spec, value ? value : "");
     p->given[spec - specs] = true;
     return why ? complain(p, "option", name, why) : 0;
 }
@@ -444,6 +452,18 @@ static const char *missing(const struct tt_tunnel_options *o)
     return NULL;
 }
 
+static const char *wrong_with_keys(const struct tt_tunnel_options *o)
+{
+    if (o->insecure)
+        return o->key || o->has_server_key || o->authorized_clients ? "--insecure goes with no keys"
+                                                                    : NULL;
+    if (o->command == TT_COMMAND_SERVER && !o->key)
+        return "--key FILE is missing: the server's private key (or --insecure, without keys)";
+    if (o->command == TT_COMMAND_CLIENT && !o->has_server_key)
+        return "--server-key KEY is missing: the server's public key (or --insecure, without keys)";
+    return NULL;
+}
+
 static int take_command(struct parse *p, int argc, char **argv)
 {
     const char *word = argc > 1 ? argv[1] : "";
@@ -480,6 +500,8 @@ int tt_tunnel_options_parse(struct tt_tunnel_options *o, int argc, char **argv,
     if (o->config && take_config(&p))
         return -1;
     const char *why = missing(o);
+    if (!why)
+        why = wrong_with_keys(o);
     if (why) {
         (void)snprintf(error, TT_USAGE_TEXT, "%s; see turbotunnel %s --help", why,
                        command_name(o->command));

@@ -26,9 +26,10 @@ struct tt_tunnel_options {
     bool help, version, check_config;
     bool quiet, verbose, json_log;
     bool insecure;
-    const char *config;             /* a file, or NULL */
-    const char *key;                /* a file, or NULL */
-    const char *server_key;         /* client: as it was written, or NULL */
+    const char *config;  /* a file, or NULL */
+    const char *key;     /* a file, or NULL */
+    bool has_server_key; /* client */
+    uint8_t server_key[32];
     const char *authorized_clients; /* server: a file, or NULL */
     const char *urls[TT_MOST_URLS]; /* addresses as the library takes them */
     size_t url_count;

@@ -83,6 +83,26 @@ static int run(struct tt_context *c)
     return status;
 }
 
+static int check_and_run(struct tt_context *c)
+{
+    struct tt_error_text why;
+    if (tt_keys_load(&c->keys, c->options, &why)) {
+        tt_log(&c->log, TT_LOG_ERROR, "key", "%s", why.text);
+        return TT_EXIT_FAILED;
+    }
+    if (c->options->check_config)
+        return TT_EXIT_DONE;
+    if (!c->options->insecure) {
+        tt_log(&c->log, TT_LOG_ERROR, "key",
+               "this build cannot seal sessions; --insecure runs without, and then anyone on the "
+               "way can read and change all");
+        return TT_EXIT_FAILED;
+    }
+    tt_log(&c->log, TT_LOG_ERROR, "insecure",
+           "WARNING: --insecure: nothing is encrypted; anyone on the way can read and change all");
+    return run(c);
+}
+
 static int run_with(const struct tt_tunnel_options *o, int argc, char **argv)
 {
     struct tt_context c = {.options = o, .lists = o, .argc = argc, .argv = argv, .status = -1};
@@ -90,17 +110,8 @@ static int run_with(const struct tt_tunnel_options *o, int argc, char **argv)
     c.log.live =
         o->command == TT_COMMAND_CLIENT && !o->json_log && !o->quiet && isatty(STDERR_FILENO);
     c.log.most = o->quiet ? TT_LOG_ERROR : o->verbose ? TT_LOG_DETAIL : TT_LOG_NOTICE;
-    if (!o->insecure)
-        return usage_error("keys are needed, and this build cannot seal sessions yet: --insecure "
-                           "runs without, and anyone on the way can read and change all");
-    if (o->check_config)
-        return TT_EXIT_DONE;
-    tt_log(&c.log, TT_LOG_ERROR, "insecure",
-           "WARNING: --insecure: nothing is encrypted; anyone on the way can read and change all");
-    const int status = run(&c);
-    if (c.reread)
-        tt_tunnel_options_dispose(c.reread);
-    free(c.reread);
+    const int status = check_and_run(&c);
+    tt_context_dispose(&c);
     return status;
 }
 
