@@ -7,7 +7,7 @@ FUZZ_SECONDS ?= 30
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
 .PHONY: build demo check check-asan check-tsan check-valgrind check-long check-portable \
-        sim sim-mutants sim-coverage fuzz bench bench-core silences format install uninstall clean help
+        sim sim-mutants sim-coverage fuzz bench bench-core silences format package install uninstall clean help
 
 build: ## build everything into build/ (the default)
 	@scripts/build build
@@ -68,6 +68,10 @@ silences: ## how long each fault silences an application, beside TCP and Go: doc
 
 format: ## put all C files into the one format
 	@scripts/format
+
+package: ## build the Debian packages into build/packages/
+	@scripts/bootstrap
+	@scripts/package
 
 install: ## install under prefix=/usr/local, and DESTDIR if given
 	@scripts/build build --prefix='$(prefix)'

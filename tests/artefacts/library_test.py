@@ -113,6 +113,13 @@ def test_the_documentation_names_release_and_interface():
     check(f"SONAME `libturbotunnel.so.{soversion}`" in page, "it has another SONAME")
 
 
+def test_the_debian_package_has_the_same_version():
+    equal(read("debian", "changelog").split("\n")[0], f"turbotunnel ({project_version()}) unstable; urgency=medium",
+          "first line of debian/changelog")
+    soversion = re.search(r"^  soversion: '(\d+)'", read("src", "meson.build"), re.MULTILINE)[1]
+    check(f"Package: libturbotunnel{soversion}\n" in read("debian", "control"), "another SONAME")
+
+
 def test_programs_and_pkg_config_say_the_same_version():
     for program in ("apps/lilbastard", "examples/turbotunnel/client", "examples/plain/server"):
         status, output, _ = harness.run(program, "--version")

@@ -1,0 +1,29 @@
+# Completion for bash. Options are those that --help names, so that none is ever missing here; words
+# that an option's value may be are listed below.
+
+_turbotunnel_options()
+{
+    "$@" --help 2>/dev/null | grep -oE -- '(^|[ ,])--?[A-Za-z][a-z-]*' | tr -d ' ,' | sort -u
+}
+
+_turbotunnel_words()
+{
+    local program=$1 word=$2 previous=$3
+    shift 3
+    case $previous in
+    --how) compgen -W 'fin rst freeze ghost' -- "$word" ;;
+    --dump | --key | --authorized-clients | --config) compgen -f -- "$word" ;;
+    *)
+        case $word in
+        -*) compgen -W "$(_turbotunnel_options "$program" "$@")" -- "$word" ;;
+        esac
+        ;;
+    esac
+}
+
+_lilbastard()
+{
+    mapfile -t COMPREPLY < <(_turbotunnel_words "$1" "$2" "$3")
+}
+
+complete -F _lilbastard lilbastard
