@@ -26,4 +26,15 @@ _lilbastard()
     mapfile -t COMPREPLY < <(_turbotunnel_words "$1" "$2" "$3")
 }
 
+# The command comes first, and has options of its own.
+_turbotunnel()
+{
+    case $COMP_CWORD,${COMP_WORDS[1]-} in
+    1,*) mapfile -t COMPREPLY < <(compgen -W 'server client check keygen pubkey --help --version' -- "$2") ;;
+    *,keygen | *,pubkey) mapfile -t COMPREPLY < <(compgen -f -- "$2") ;;
+    *) mapfile -t COMPREPLY < <(_turbotunnel_words "$1" "$2" "$3" "${COMP_WORDS[1]}") ;;
+    esac
+}
+
 complete -F _lilbastard lilbastard
+complete -F _turbotunnel turbotunnel

@@ -20,7 +20,10 @@ import harness  # noqa: E402  pylint: disable=wrong-import-position
 from harness import Failed, check, equal  # noqa: E402  pylint: disable=wrong-import-position
 
 # For each program: what stands behind its name before options, and the options that take these words.
-PROGRAMS = {"lilbastard": ((), {"--how": ["fin", "freeze", "ghost", "rst"]})}
+PROGRAMS = {
+    "lilbastard": (((),), {"--how": ["fin", "freeze", "ghost", "rst"]}),
+    "turbotunnel": ((("server",), ("client",)), {}),
+}
 
 
 def program(name):
@@ -42,10 +45,16 @@ def bash_completes(name, *words):
 
 
 def test_bash_offers_every_option_that_help_names():
-    for name, (words, _) in PROGRAMS.items():
-        offered = {word for word in bash_completes(name, *words, "--") if word.startswith("--")}
-        equal(offered, long_options(name, words), name)
-        check(len(offered) > 5, f"{name}: only {offered}")
+    for name, (commands, _) in PROGRAMS.items():
+        for words in commands:
+            offered = {word for word in bash_completes(name, *words, "--") if word.startswith("--")}
+            equal(offered, long_options(name, words), f"{name} {words}")
+            check(len(offered) > 5, f"{name} {words}: only {offered}")
+
+
+def test_bash_offers_the_commands():
+    equal(bash_completes("turbotunnel", "s"), ["server"], "for s")
+    check({"client", "keygen"} <= set(bash_completes("turbotunnel", "")), "for nothing")
 
 
 def test_bash_offers_what_begins_like_the_word():
@@ -53,9 +62,9 @@ def test_bash_offers_what_begins_like_the_word():
 
 
 def test_bash_offers_the_words_of_an_option():
-    for name, (words, values) in PROGRAMS.items():
+    for name, (commands, values) in PROGRAMS.items():
         for option, expected in values.items():
-            equal(bash_completes(name, *words, option, ""), expected, f"{name} {option}")
+            equal(bash_completes(name, *commands[0], option, ""), expected, f"{name} {option}")
 
 
 def test_bash_offers_files_for_a_file():
@@ -88,6 +97,8 @@ def zsh_shows(line, pattern):
 
 def test_zsh_completes_options_and_their_words():
     zsh_shows("lilbastard --after", r"lilbastard --after-bytes")
+    zsh_shows("turbotunnel ser", r"turbotunnel server")
+    zsh_shows("turbotunnel client --server-", r"client --server-key")
     zsh_shows("lilbastard --how ", r"(?s)fin.*freeze.*ghost.*rst")
 
 

@@ -149,6 +149,16 @@ def test_python_finds_the_installed_library():
     equal(output, project_version() + "\n", "tt_version()")
 
 
+def test_the_service_has_its_user_and_is_not_started():
+    check(machine.run("getent", "passwd", "turbotunnel").split(":")[6].strip() == "/usr/sbin/nologin", "its shell")
+    listed = machine.run("dpkg", "-L", "turbotunnel").splitlines()
+    for unit in ("turbotunnel.service", "turbotunnel.socket"):
+        check(f"/lib/systemd/system/{unit}" in listed, f"no {unit}")
+    machine.run("systemd-analyze", "verify", "--man=no", "/lib/systemd/system/turbotunnel.service")
+    enabled = [name for name in machine.changes() if "turbotunnel" in name and ".wants/" in name]
+    equal(enabled, [], "what a boot would start")
+
+
 def test_nothing_is_left_after_a_purge():
     before = machine.changes()
     check("/usr/bin/lilbastard" in before, f"installing changed only {before}")
