@@ -250,14 +250,24 @@ static void session_connected(void *ctx, struct tt_session *session)
     c->connected = true;
     tt_log(&c->context->log, TT_LOG_NOTICE, "connected", "session %s: connected to %s",
            tt_session_id(session), c->context->options->urls[c->url]);
-    tt_timer_set(c->context->worker, &c->answer, tt_deadline_after(tt_worker_now_us(), ANSWER_US));
+    if (c->context->options->insecure)
+        tt_timer_set(c->context->worker, &c->answer,
+                     tt_deadline_after(tt_worker_now_us(), ANSWER_US));
+    else
+        tt_timer_set(c->context->worker, &c->answer, TT_NEVER);
+}
+
+/* A sealed server says nothing at all to who has not its key. */
+static bool has_answered(const struct tt_endpoint *e)
+{
+    return e->seal ? tt_sealed_is_confirmed(e) : tt_endpoint_peer_spoke(e);
 }
 
 static void no_answer(struct tt_timer *timer, uint64_t now_us)
 {
     struct tt_tunnel_client *c = TT_CONTAINER_OF(timer, struct tt_tunnel_client, answer);
     (void)now_us;
-    if (c->session && !tt_endpoint_peer_spoke(c->session->endpoint))
+    if (c->session && !has_answered(c->session->endpoint))
         tt_log(&c->context->log, TT_LOG_ERROR, "no_answer",
                "%s: no answer: wrong --server-key, a clock off by hours, or not a turbotunnel "
                "server",
@@ -302,6 +312,8 @@ static void begin_session(struct tt_tunnel_client *c, uint64_t now_us)
                                      &session_callbacks, c, &c->session, &why);
     if (!err) {
         ask_in(c, c->session);
+        if (!c->context->options->insecure)
+            tt_timer_set(c->context->worker, &c->answer, tt_deadline_after(now_us, ANSWER_US));
         return;
     }
     tt_log(&c->context->log, TT_LOG_ERROR, "failed", "%s", why.text);

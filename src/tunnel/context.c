@@ -23,15 +23,15 @@ void tt_context_await(struct tt_context *c)
 /* 0, or -1: what is wrong is in error. */
 static int read_again(struct tt_context *c, struct tt_tunnel_options *o, char error[TT_USAGE_TEXT])
 {
-    struct tt_keys keys;
+    struct tt_tunnel_keys keys;
     struct tt_error_text why;
     if (tt_tunnel_options_parse(o, c->argc, c->argv, error))
         return -1;
-    if (tt_keys_load(&keys, o, &why)) {
+    if (tt_tunnel_keys_load(&keys, o, &why)) {
         (void)snprintf(error, TT_USAGE_TEXT, "%s", why.text);
         return -1;
     }
-    tt_keys_dispose(&c->keys);
+    tt_tunnel_keys_dispose(&c->keys);
     c->keys = keys;
     return 0;
 }
@@ -63,7 +63,7 @@ void tt_context_read_lists(struct tt_context *c)
 void tt_context_dispose(struct tt_context *c)
 {
     free_options(c->reread);
-    tt_keys_dispose(&c->keys);
+    tt_tunnel_keys_dispose(&c->keys);
 }
 
 /* A server that is away for hours is told of once, not at each try. */
@@ -91,11 +91,34 @@ void tt_context_report(void *context, const struct tt_report *r)
            r->detail, r->session[0] ? ", session " : "", r->session);
 }
 
+/* By the list as it is now: it may be read again. */
+static bool is_authorized(void *ctx, const uint8_t client_key[TT_KEY_BYTES])
+{
+    const struct tt_context *c = ctx;
+    return tt_key_list_has(&c->keys.clients, client_key);
+}
+
+static void add_keys(struct tt_context *c, struct tt_options *o)
+{
+    const struct tt_tunnel_keys *k = &c->keys;
+    if (k->has_private)
+        o->private_key = k->private_key;
+    if (c->options->command == TT_COMMAND_CLIENT) {
+        o->server_key = k->server_key;
+        return;
+    }
+    o->instance = k->instance;
+    o->welcome = k->has_clients ? is_authorized : NULL;
+    o->welcome_ctx = c;
+}
+
 struct tt_options tt_context_library(struct tt_context *c)
 {
     struct tt_options o = c->options->library;
     o.loop = c->worker;
     o.report = tt_context_report;
     o.report_ctx = c;
+    if (!c->options->insecure)
+        add_keys(c, &o);
     return o;
 }

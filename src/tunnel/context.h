@@ -19,7 +19,7 @@ struct tt_context {
     const struct tt_tunnel_options *options;
     const struct tt_tunnel_options *lists; /* rules and keys of these: options, or read again */
     struct tt_tunnel_options *reread;      /* owned, or NULL */
-    struct tt_keys keys;
+    struct tt_tunnel_keys keys;
     char last_failure[TT_ERROR_TEXT_SIZE]; /* to connect, that was told; "": none since it worked */
     int argc;
     char **argv; /* to read the options again */
@@ -44,7 +44,7 @@ void tt_context_dispose(struct tt_context *c);
 /* What the library reports goes to the log. */
 void tt_context_report(void *context, const struct tt_report *report);
 
-/* The library's options, with the loop and the reports. */
+/* The library's options, with the loop, the keys and the reports. */
 struct tt_options tt_context_library(struct tt_context *c);
 
 #endif

@@ -14,11 +14,6 @@
 #define BASE64_DIGITS 43
 #define LINE_BYTES    1024
 
-void tt_key_wipe(void *secret, size_t len)
-{
-    explicit_bzero(secret, len);
-}
-
 /* --- digits --- */
 
 static int hex_value(char c)
@@ -30,16 +25,26 @@ static int hex_value(char c)
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-static bool parse_hex(uint8_t key[TT_KEY_BYTES], const char *text)
+bool tt_hex_parse(uint8_t *bytes, size_t n, const char *text, size_t len)
 {
-    for (size_t i = 0; i < TT_KEY_BYTES; i++) {
+    if (len != 2 * n)
+        return false;
+    for (size_t i = 0; i < n; i++) {
         const int high = hex_value(text[2 * i]);
         const int low = hex_value(text[2 * i + 1]);
         if (high < 0 || low < 0)
             return false;
-        key[i] = (uint8_t)(high << 4 | low);
+        bytes[i] = (uint8_t)(high << 4 | low);
     }
     return true;
+}
+
+bool tt_key_parse_private(uint8_t key[TT_KEY_BYTES], const char *text, size_t len)
+{
+    const bool good = tt_hex_parse(key, TT_KEY_BYTES, text, len);
+    if (!good)
+        tt_key_wipe(key, TT_KEY_BYTES);
+    return good;
 }
 
 static int base64_value(char c)
@@ -79,7 +84,7 @@ bool tt_key_parse_public(uint8_t key[TT_KEY_BYTES], const char *text, size_t len
     uint8_t parsed[TT_KEY_BYTES];
     bool good = false;
     if (len == HEX_DIGITS)
-        good = parse_hex(parsed, text);
+        good = tt_hex_parse(parsed, TT_KEY_BYTES, text, HEX_DIGITS);
     else if (len == BASE64_DIGITS || (len == BASE64_DIGITS + 1 && text[BASE64_DIGITS] == '='))
         good = parse_base64(parsed, text);
     if (good)
@@ -122,11 +127,10 @@ static int read_private(uint8_t key[TT_KEY_BYTES], int fd, const char *path,
         return refuse(why, path, strerror(errno));
     if (n > HEX_DIGITS && text[n - 1] == '\n')
         n--;
-    const bool good = n == HEX_DIGITS && parse_hex(key, text);
+    const bool good = tt_key_parse_private(key, text, (size_t)n);
     tt_key_wipe(text, sizeof text);
     if (good)
         return TT_OK;
-    tt_key_wipe(key, TT_KEY_BYTES);
     return refuse(why, path, "it is not one line of 64 hexadecimal digits");
 }
 
@@ -223,23 +227,26 @@ void tt_key_list_dispose(struct tt_key_list *list)
 
 /* --- all of them --- */
 
-void tt_keys_dispose(struct tt_keys *keys)
+void tt_tunnel_keys_dispose(struct tt_tunnel_keys *keys)
 {
     tt_key_wipe(keys->private_key, sizeof keys->private_key);
     tt_key_list_dispose(&keys->clients);
 }
 
-int tt_keys_load(struct tt_keys *keys, const struct tt_tunnel_options *o, struct tt_error_text *why)
+int tt_tunnel_keys_load(struct tt_tunnel_keys *keys, const struct tt_tunnel_options *o,
+                        struct tt_error_text *why)
 {
     int err = TT_OK;
-    *keys = (struct tt_keys){.has_private = o->key != NULL,
-                             .has_clients = o->authorized_clients != NULL};
+    *keys = (struct tt_tunnel_keys){.has_private = o->key != NULL,
+                                    .has_clients = o->authorized_clients != NULL};
     memcpy(keys->server_key, o->server_key, sizeof keys->server_key);
     if (keys->has_private)
         err = tt_key_load_private(keys->private_key, o->key, why);
     if (!err && keys->has_clients)
         err = tt_key_list_load(&keys->clients, o->authorized_clients, why);
+    if (!err && keys->has_private && o->command == TT_COMMAND_SERVER)
+        err = tt_instance_load(keys->instance, o->key, why);
     if (err)
-        tt_keys_dispose(keys);
+        tt_tunnel_keys_dispose(keys);
     return err;
 }

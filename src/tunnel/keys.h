@@ -12,14 +12,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <turbotunnel/keys.h>
 #include <turbotunnel/options.h>
 
 #include "tunnel/options.h"
 
-#define TT_KEY_BYTES 32
-
 /* Returns whether the text is one. */
 bool tt_key_parse_public(uint8_t key[TT_KEY_BYTES], const char *text, size_t len);
+
+/* Exactly n bytes as digits, either case. */
+bool tt_hex_parse(uint8_t *bytes, size_t n, const char *text, size_t len);
+
+/* Returns whether the text is a private key: 64 digits, and nothing else. */
+bool tt_key_parse_private(uint8_t key[TT_KEY_BYTES], const char *text, size_t len);
 
 /* 0, or TT_E_INVAL with the reason in *why: it cannot be read, others may read it, or it is no key.
  */
@@ -39,22 +44,37 @@ int tt_key_list_load(struct tt_key_list *list, const char *path, struct tt_error
 bool tt_key_list_has(const struct tt_key_list *list, const uint8_t key[TT_KEY_BYTES]);
 void tt_key_list_dispose(struct tt_key_list *list);
 
+/* A server's instance: what tells it from others that have the same key (sealed.md M-3). It is
+ * beside the key, in FILE.instance, and made when it is not there. 0, TT_E_INVAL or TT_E_SYSTEM,
+ * with the reason in *why.
+ */
+int tt_instance_load(uint8_t instance[TT_INSTANCE_BYTES], const char *key_path,
+                     struct tt_error_text *why);
+
+/* The digits of n bytes, lower case, and a zero behind them. */
+void tt_key_format(char *text, const uint8_t *bytes, size_t n);
+
+/* turbotunnel keygen FILE: a new private key to the file, which must not be there, the public one
+ * to standard output; turbotunnel pubkey: the public key of the private one in standard input.
+ * Return the exit status.
+ */
+int tt_keygen(const char *path);
+int tt_pubkey(void);
+
 /* All that the options name. */
-struct tt_keys {
+struct tt_tunnel_keys {
     bool has_private;
     uint8_t private_key[TT_KEY_BYTES];
     bool has_clients; /* otherwise anybody may come */
     struct tt_key_list clients;
-    uint8_t server_key[TT_KEY_BYTES]; /* client */
+    uint8_t instance[TT_INSTANCE_BYTES]; /* server */
+    uint8_t server_key[TT_KEY_BYTES];    /* client */
 };
 
 /* Loads them. 0, or an error as above with the reason in *why; then there is nothing to dispose of.
  */
-int tt_keys_load(struct tt_keys *keys, const struct tt_tunnel_options *o,
-                 struct tt_error_text *why);
-void tt_keys_dispose(struct tt_keys *keys);
-
-/* Overwrites, also where a compiler would say that nobody reads it again. */
-void tt_key_wipe(void *secret, size_t len);
+int tt_tunnel_keys_load(struct tt_tunnel_keys *keys, const struct tt_tunnel_options *o,
+                        struct tt_error_text *why);
+void tt_tunnel_keys_dispose(struct tt_tunnel_keys *keys);
 
 #endif

@@ -284,7 +284,10 @@ struct parse {
 
 static const char *command_name(enum tt_command command)
 {
-    return command == TT_COMMAND_SERVER ? "server" : "client";
+    return command == TT_COMMAND_SERVER   ? "server"
+           : command == TT_COMMAND_CLIENT ? "client"
+           : command == TT_COMMAND_KEYGEN ? "keygen"
+                                          : "pubkey";
 }
 
 static const struct option_spec *find_long(const struct tt_tunnel_options *o, const char *name,
@@ -471,16 +474,38 @@ static int take_command(struct parse *p, int argc, char **argv)
         p->o->command = TT_COMMAND_SERVER;
     else if (strcmp(word, "client") == 0)
         p->o->command = TT_COMMAND_CLIENT;
+    else if (strcmp(word, "keygen") == 0)
+        p->o->command = TT_COMMAND_KEYGEN;
+    else if (strcmp(word, "pubkey") == 0)
+        p->o->command = TT_COMMAND_PUBKEY;
     else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
         p->o->help = true;
     else if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0)
         p->o->version = true;
     else {
         (void)snprintf(p->error, TT_USAGE_TEXT,
-                       "%s%.100s: the first word must be server or client; see turbotunnel --help",
+                       "%s%.100s: the first word must be server, client, keygen or pubkey; see "
+                       "turbotunnel --help",
                        argc > 1 ? "argument " : "no command", word);
         return -1;
     }
+    return 0;
+}
+
+/* keygen FILE, and pubkey. */
+static int take_key_command(struct parse *p, int argc, char **argv)
+{
+    const int operands = p->o->command == TT_COMMAND_KEYGEN ? 1 : 0;
+    if (argc > 2 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0)) {
+        p->o->help = true;
+        return 0;
+    }
+    if (argc != 2 + operands || (operands > 0 && argv[2][0] == '-')) {
+        (void)snprintf(p->error, TT_USAGE_TEXT, "usage: turbotunnel %s",
+                       operands > 0 ? "keygen FILE" : "pubkey <FILE");
+        return -1;
+    }
+    p->o->key = operands > 0 ? argv[2] : NULL;
     return 0;
 }
 
@@ -492,6 +517,8 @@ int tt_tunnel_options_parse(struct tt_tunnel_options *o, int argc, char **argv,
                                     .connect_timeout_us = 10 * TT_SECOND};
     if (take_command(&p, argc, argv))
         return -1;
+    if (o->command == TT_COMMAND_KEYGEN || o->command == TT_COMMAND_PUBKEY)
+        return take_key_command(&p, argc, argv);
     for (int at = 2; at < argc && !o->help && !o->version; at++)
         if (take_option(&p, argc, argv, &at))
             return -1;
@@ -539,6 +566,8 @@ void tt_tunnel_options_print_help(FILE *out, enum tt_command command)
         [TT_COMMAND_NONE] =
             "Usage: turbotunnel server OPTION...\n"
             "       turbotunnel client OPTION...\n"
+            "       turbotunnel keygen FILE\n"
+            "       turbotunnel pubkey <FILE\n"
             "       turbotunnel --help | --version\n"
             "Forwards TCP connections through a session that outlives the connections\n"
             "which carry it. `turbotunnel server --help' and `turbotunnel client --help'\n"
@@ -549,9 +578,15 @@ void tt_tunnel_options_print_help(FILE *out, enum tt_command command)
         [TT_COMMAND_CLIENT] =
             "Usage: turbotunnel client --connect URL OPTION...\n"
             "Leads local connections through a session with the server at URL.\n\n",
+        [TT_COMMAND_KEYGEN] =
+            "Usage: turbotunnel keygen FILE\n"
+            "Makes a private key and writes it to FILE, which must not be there; its owner\n"
+            "alone may read it. Prints the public key.\n",
+        [TT_COMMAND_PUBKEY] = "Usage: turbotunnel pubkey <FILE\n"
+                              "Prints the public key of the private key in FILE.\n",
     };
     (void)fputs(usage[command], out);
-    if (command != TT_COMMAND_NONE)
+    if (command == TT_COMMAND_SERVER || command == TT_COMMAND_CLIENT)
         print_options(out, command);
     (void)fputs("\nExit status: 0 done, 1 failed, 2 bad usage.\n", out);
 }

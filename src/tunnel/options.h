@@ -16,6 +16,8 @@ enum tt_command {
     TT_COMMAND_NONE = 0, /* --help and --version alone */
     TT_COMMAND_SERVER = 1,
     TT_COMMAND_CLIENT = 2,
+    TT_COMMAND_KEYGEN = 4,
+    TT_COMMAND_PUBKEY = 8,
 };
 
 #define TT_MOST_URLS     16

@@ -309,6 +309,12 @@ struct tt_tunnel_server *tt_tunnel_server_begin(struct tt_context *c)
     return s;
 }
 
+void tt_tunnel_server_review_clients(struct tt_tunnel_server *s)
+{
+    for (size_t i = 0; i < s->listener_count; i++)
+        tt_listener_review_clients(s->listeners[i]);
+}
+
 /* --- in words --- */
 
 static void describe_listener(struct tt_tunnel_server *s, struct tt_listener *l)

@@ -12,6 +12,9 @@ struct tt_tunnel_server *tt_tunnel_server_begin(struct tt_context *c);
 /* The loop's thread: no new connections; over when the streams have ended, or after a time. */
 void tt_tunnel_server_drain(struct tt_tunnel_server *s);
 
+/* The loop's thread: who may come in may have changed. */
+void tt_tunnel_server_review_clients(struct tt_tunnel_server *s);
+
 /* The loop's thread: sessions and listeners in words, into the log. */
 void tt_tunnel_server_describe(struct tt_tunnel_server *s);
 

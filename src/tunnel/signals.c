@@ -18,6 +18,13 @@ static void end(struct tt_signals *s)
                               s->context->options->stdio ? TT_EXIT_FAILED : TT_EXIT_DONE);
 }
 
+static void read_lists(struct tt_signals *s)
+{
+    tt_context_read_lists(s->context);
+    if (s->server)
+        tt_tunnel_server_review_clients(s->server);
+}
+
 static void arrived(uv_signal_t *handle, int number)
 {
     struct tt_signals *s = handle->data;
@@ -25,7 +32,7 @@ static void arrived(uv_signal_t *handle, int number)
     if (number == SIGTERM || number == SIGINT)
         end(s);
     else if (number == SIGHUP)
-        tt_context_read_lists(s->context);
+        read_lists(s);
     else if (s->server)
         tt_tunnel_server_describe(s->server);
     else

@@ -86,20 +86,16 @@ static int run(struct tt_context *c)
 static int check_and_run(struct tt_context *c)
 {
     struct tt_error_text why;
-    if (tt_keys_load(&c->keys, c->options, &why)) {
+    if (tt_tunnel_keys_load(&c->keys, c->options, &why)) {
         tt_log(&c->log, TT_LOG_ERROR, "key", "%s", why.text);
         return TT_EXIT_FAILED;
     }
     if (c->options->check_config)
         return TT_EXIT_DONE;
-    if (!c->options->insecure) {
-        tt_log(&c->log, TT_LOG_ERROR, "key",
-               "this build cannot seal sessions; --insecure runs without, and then anyone on the "
-               "way can read and change all");
-        return TT_EXIT_FAILED;
-    }
-    tt_log(&c->log, TT_LOG_ERROR, "insecure",
-           "WARNING: --insecure: nothing is encrypted; anyone on the way can read and change all");
+    if (c->options->insecure)
+        tt_log(
+            &c->log, TT_LOG_ERROR, "insecure",
+            "WARNING: --insecure: nothing is encrypted; anyone on the way can read and change all");
     return run(c);
 }
 
@@ -128,6 +124,10 @@ int tt_tunnel_main(int argc, char **argv)
         tt_tunnel_options_print_help(stdout, o->command);
     else if (o->version)
         (void)puts("turbotunnel " TT_VERSION);
+    else if (o->command == TT_COMMAND_KEYGEN)
+        status = tt_keygen(o->key);
+    else if (o->command == TT_COMMAND_PUBKEY)
+        status = tt_pubkey();
     else
         status = run_with(o, argc, argv);
     tt_tunnel_options_dispose(o);
