@@ -240,9 +240,9 @@ int tt_tunnel_keys_load(struct tt_tunnel_keys *keys, const struct tt_tunnel_opti
     *keys = (struct tt_tunnel_keys){.has_private = o->key != NULL,
                                     .has_clients = o->authorized_clients != NULL};
     memcpy(keys->server_key, o->server_key, sizeof keys->server_key);
-    if (keys->has_private)
+    if (o->key)
         err = tt_key_load_private(keys->private_key, o->key, why);
-    if (!err && keys->has_clients)
+    if (!err && o->authorized_clients)
         err = tt_key_list_load(&keys->clients, o->authorized_clients, why);
     if (!err && keys->has_private && o->command == TT_COMMAND_SERVER)
         err = tt_instance_load(keys->instance, o->key, why);

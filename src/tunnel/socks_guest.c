@@ -1,6 +1,7 @@
 #include "tunnel/socks_guest.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,7 +22,7 @@ static void free_guest(uv_handle_t *handle)
 {
     struct guest *g = handle->data;
     tt_worker_turn(g->host.worker);
-    tt_alloc_malloc.put(NULL, g);
+    free(g);
 }
 
 /* Returns the descriptor, which is the caller's. */
@@ -94,15 +95,13 @@ static void too_late(struct tt_timer *timer, uint64_t now_us)
 
 void tt_socks_guest_begin(const struct tt_socks_host *host, int fd)
 {
-    struct guest *g = tt_alloc_malloc.get(NULL, sizeof *g);
+    struct guest *g = calloc(1, sizeof *g);
     if (!g || uv_poll_init(&host->worker->uv, &g->poll, fd)) {
-        if (g)
-            tt_alloc_malloc.put(NULL, g);
+        free(g);
         close(fd);
         return;
     }
     g->poll.data = g;
-    g->node = (struct tt_list_node){NULL, NULL};
     g->host = *host;
     g->socks = (struct tt_socks){.stage = TT_SOCKS_GREETING};
     g->fd = fd;
