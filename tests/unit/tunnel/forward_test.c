@@ -35,6 +35,9 @@ static void test_forwards(void **state)
         {"8080:::1:80", NULL, "", 0},
         {"::1:8080:h:80", NULL, "", 0},
         {"[::1:8080:h:80", NULL, "", 0},
+        {"unix:/a/b:h:80", "unix:/a/b", "h", 80},
+        {"unix:/a:b:[::1]:80", "unix:/a:b", "::1", 80},
+        {"unix::h:80", NULL, "", 0},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct tt_forward f;
@@ -48,6 +51,44 @@ static void test_forwards(void **state)
         assert_string_equal(f.target.host, rows[i].host);
         assert_int_equal(f.target.port, rows[i].port);
         assert_false(f.socks);
+    }
+}
+
+static void test_what_the_server_shall_listen_for(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        const char *host; /* to listen at; NULL: refused */
+        unsigned port;
+        const char *target;
+        unsigned target_port;
+    } rows[] = {
+        {"8080:h:80", "127.0.0.1", 8080, "h", 80},
+        {"0:h:80", "127.0.0.1", 0, "h", 80},
+        {"*:8080:h:80", "", 8080, "h", 80},
+        {"[::1]:8080:[::2]:80", "::1", 8080, "::2", 80},
+        {"192.0.2.1:8080:h:80", "192.0.2.1", 8080, "h", 80},
+        {"localhost:8080:h:80", NULL, 0, "", 0},
+        {"unix:/a:h:80", NULL, 0, "", 0},
+        {"8080:h", NULL, 0, "", 0},
+        {"", NULL, 0, "", 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct tt_remote_forward r;
+        const char *why = tt_remote_parse(&r, 7, rows[i].text);
+        if (!why != (rows[i].host != NULL))
+            fail_msg("'%s': %s", rows[i].text, why ? why : "was taken");
+        if (why)
+            continue;
+        assert_string_equal(r.text, rows[i].text);
+        assert_int_equal(r.listen.kind, TT_TARGET_LISTEN);
+        assert_int_equal(r.listen.number, 7);
+        assert_string_equal(r.listen.host, rows[i].host);
+        assert_int_equal(r.listen.port, rows[i].port);
+        assert_int_equal(r.target.kind, TT_TARGET_HOST_PORT);
+        assert_string_equal(r.target.host, rows[i].target);
+        assert_int_equal(r.target.port, rows[i].target_port);
     }
 }
 
@@ -122,6 +163,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forwards),
+        cmocka_unit_test(test_what_the_server_shall_listen_for),
         cmocka_unit_test(test_binds),
         cmocka_unit_test(test_urls),
     };
