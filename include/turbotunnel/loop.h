@@ -7,6 +7,12 @@
  * Threads: every function on a session, stream or listener may be called from any thread; the
  * loop's lock serialises them. Callbacks come on the loop's thread, with the lock held: they may
  * call any function but the blocking ones, which return TT_E_INVAL there.
+ *
+ * A loop with a thread of its own is also run, while nobody has set callbacks on what lives there,
+ * by threads in tt_stream_read and tt_stream_write: one that waits does what is to be done for all
+ * sessions of the loop, until it has what it waited for. So such a thread should not be one that
+ * the system seldom lets run; where it is, share no loop with others. When it returns to the
+ * program the loop's own thread goes on, within two milliseconds.
  */
 #ifndef TURBOTUNNEL_LOOP_H
 #define TURBOTUNNEL_LOOP_H

@@ -101,8 +101,10 @@ struct tt_options {
     uint32_t clock_off_s;      /* server: how far a client's clock may be off; 0: 2 h */
     const struct tt_alloc *alloc; /* NULL: malloc and free */
     struct tt_loop *loop;         /* where it lives; NULL: a loop and thread of its own */
-    void (*report)(void *ctx, const struct tt_report *report); /* on the loop's thread; must not
-                                                                  call the library; or NULL */
+    void (*report)(void *ctx, const struct tt_report *report); /* on the loop's thread or inside a
+                                                                  call of the program's, one at a
+                                                                  time; must not call the library;
+                                                                  or NULL */
     void *report_ctx;
 };
 

@@ -2,7 +2,7 @@
  *
  * Three ways to use it: blocking calls, which go straight to the stream's buffers; callbacks with
  * the try_ calls; or a descriptor that poll, read and write understand. Reading and writing may go
- * on in two threads at once.
+ * on in two threads at once. A thread that waits runs the loop meanwhile (loop.h).
  */
 #ifndef TURBOTUNNEL_STREAM_H
 #define TURBOTUNNEL_STREAM_H
