@@ -43,6 +43,12 @@ void tt_slab_pool_trim(struct tt_slab_pool *pool)
     }
 }
 
+void tt_slab_pool_rest(struct tt_slab_pool *pool)
+{
+    if (pool->live_bytes <= TT_SLAB_LARGE_BYTES)
+        tt_slab_pool_trim(pool);
+}
+
 void tt_slab_pool_dispose(struct tt_slab_pool *pool)
 {
     if (!pool->alloc)

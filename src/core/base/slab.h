@@ -71,6 +71,10 @@ bool tt_slab_pool_has_surplus(const struct tt_slab_pool *pool);
 
 /* Frees what of the surplus was not needed since the last call. */
 void tt_slab_pool_age(struct tt_slab_pool *pool);
+/* The same, when no more is in use than the slab that is read into: for who finds that a session
+ * rests. As long as others have something under way their spare slabs are kept.
+ */
+void tt_slab_pool_rest(struct tt_slab_pool *pool);
 
 /* A slab with one reference, used = 0, or NULL: limit or allocator. */
 struct tt_slab *tt_slab_get(struct tt_slab_pool *pool, enum tt_slab_class class);

@@ -135,6 +135,20 @@ static void test_only_so_many_spare_slabs_are_kept(void **state)
     }
 }
 
+static void test_spare_slabs_go_when_only_one_is_in_use(void **state)
+{
+    (void)state;
+    struct tt_slab *reading = tt_slab_get(&pool, TT_SLAB_LARGE);
+    struct tt_slab *held = tt_slab_get(&pool, TT_SLAB_SMALL);
+    tt_slab_unref(tt_slab_get(&pool, TT_SLAB_LARGE));
+    tt_slab_pool_rest(&pool);
+    assert_int_equal(pool.spare_count[TT_SLAB_LARGE], 1); /* somebody holds data */
+    tt_slab_unref(held);
+    tt_slab_pool_rest(&pool);
+    assert_int_equal(memory.live, 1);
+    tt_slab_unref(reading);
+}
+
 static void test_live_bytes_never_pass_the_limit(void **state)
 {
     (void)state;
@@ -217,6 +231,7 @@ int main(void)
         TEST(test_a_spare_slab_is_used_again_and_is_as_new),
         TEST(test_a_surplus_goes_when_it_is_not_needed),
         TEST(test_only_so_many_spare_slabs_are_kept),
+        TEST(test_spare_slabs_go_when_only_one_is_in_use),
         TEST(test_live_bytes_never_pass_the_limit),
         TEST(test_writers_leave_an_eighth_of_the_limit),
         TEST(test_a_refused_allocation_is_counted),
