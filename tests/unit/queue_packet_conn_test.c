@@ -451,10 +451,18 @@ static void test_an_idle_session_holds_little_and_its_stream_resumes(void **stat
     assert_true(s.world.memory.live_bytes < busy_bytes / 4);
     assert_int_equal(s.accepted->endpoint.kcp.receive.ring.capacity, 0);
     assert_int_equal(s.world.client.kcp.send.ring.capacity, 0);
+    const size_t idle_blocks = s.world.memory.live;
 
     write_bytes(s.stream, 1000);
     carry_all(&s.world, &s.client, &s.server);
     assert_int_equal(read_bytes(stream, &ended), 1000);
+    tt_queue_packet_conn_touched(q, s.world.now_us, s.accepted);
+    carry_all(&s.world, &s.client, &s.server);
+    assert_true(s.world.memory.live > idle_blocks);
+    tt_queue_packet_conn_detach(q, s.world.now_us,
+                                &s.server); /* nothing will call it: it rests at once */
+    tt_endpoint_carrier_close(&s.world.client, s.world.now_us, &s.client);
+    assert_int_equal(s.world.memory.live, idle_blocks);
     session_world_close(&s.world);
 }
 

@@ -311,6 +311,13 @@ void tt_endpoint_carrier_open_behind(struct tt_endpoint *e, uint64_t now_us, str
     make_place(e, c);
 }
 
+void tt_endpoint_shrink(struct tt_endpoint *e)
+{
+    tt_kcp_shrink(&e->kcp);
+    tt_smux_shrink(&e->smux);
+    tt_slab_pool_rest(e->config.slabs);
+}
+
 /* The newest of those that were replaced, when no other is left. */
 static void promote_newest(struct tt_endpoint *e, uint64_t now_us)
 {
@@ -346,6 +353,8 @@ void tt_endpoint_carrier_close(struct tt_endpoint *e, uint64_t now_us, struct tt
         tt_carriers_repeat_acks(e);
     tt_carriers_review(e);
     tt_native_review_close(e);
+    if (tt_list_empty(&e->carriers))
+        tt_endpoint_shrink(e);
 }
 
 struct tt_carrier *tt_endpoint_next_doomed(const struct tt_endpoint *e)
@@ -806,7 +815,7 @@ int tt_endpoint_handle_timeout(struct tt_endpoint *e, uint64_t now_us)
         tt_kcp_handle_timeout(&e->kcp, now_us);
     if (tt_smux_deadline(&e->smux) <= now_us) {
         e->error = tt_smux_handle_timeout(&e->smux, now_us);
-        tt_kcp_shrink(&e->kcp); /* the keepalive is the one timer of an idle session */
+        tt_endpoint_shrink(e); /* the keepalive is the one timer of an idle session */
     }
     if (e->retry_us <= now_us) {
         e->retry_us = TT_NEVER;

@@ -203,6 +203,11 @@ uint64_t tt_endpoint_deadline(const struct tt_endpoint *e);
 /* Does what is due. Returns 0 or the fatal error that ended the session (TT_E_TIMEOUT). */
 int tt_endpoint_handle_timeout(struct tt_endpoint *e, uint64_t now_us);
 
+/* Frees what a session that rests does not need. For who finds that it may: the keepalive comes or
+ * leaves, or the last carrier has gone.
+ */
+void tt_endpoint_shrink(struct tt_endpoint *e);
+
 /* --- the application's side --- */
 
 /* The application read from streams: data that waited below may move up. Returns 0 or a fatal

@@ -412,7 +412,7 @@ void tt_liveness_handle_timeout(struct tt_endpoint *e, struct tt_carrier *c, uin
         c->live.quiet_us = TT_NEVER;
         c->live.keepalive_us = keepalive_at(e, c, now_us);
         tt_liveness_want_answer(e, c, now_us);
-        tt_kcp_shrink(&e->kcp); /* the one timer of an idle client */
+        tt_endpoint_shrink(e); /* the one timer of an idle client */
     }
     if (suspect_at_us(e, c) <= now_us)
         suspect(e, c, now_us);

@@ -261,7 +261,7 @@ static void take(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_us,
     case TT_CONTROL_PING:
         take_ping(c, now_us, said);
         ask_back(e, c, now_us);
-        tt_kcp_shrink(&e->kcp); /* an idle server has no timer of its own */
+        tt_endpoint_shrink(e); /* an idle server has no timer of its own */
         break;
     case TT_CONTROL_PONG:
         tt_liveness_pong(e, c, now_us, said->token);

@@ -9,7 +9,7 @@
 #define MANY_PIECES 16u
 #define SMALL_PIECE 256u
 
-/* An empty ring of more items is freed. */
+/* An empty ring of more items is freed at once, a smaller one when the session rests. */
 #define MOST_IDLE_ITEMS 16u
 
 /* Copying begins when the account is charged for so much more than what is stored. */
@@ -47,6 +47,7 @@ static int add_piece(struct tt_smux *m, struct tt_smux_received *r, const uint8_
     if (last && last->slab == slab && last->ptr + last->len == ptr) {
         last->len += (uint32_t)len;
     } else {
+        m->rests = false;
         int err = tt_ring_reserve(&r->pieces, m->config.alloc, PIECE_BYTES, r->first, r->count,
                                   r->count + 1);
         if (err)
@@ -168,4 +169,10 @@ void tt_smux_received_clear(struct tt_smux *m, struct tt_smux_received *r)
 {
     tt_smux_received_drop(m, r, r->bytes);
     tt_ring_dispose(&r->pieces, m->config.alloc);
+}
+
+void tt_smux_received_shrink(struct tt_smux *m, struct tt_smux_received *r)
+{
+    if (r->count == 0)
+        tt_ring_dispose(&r->pieces, m->config.alloc);
 }

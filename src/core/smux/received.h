@@ -44,4 +44,7 @@ void tt_smux_received_drop(struct tt_smux *m, struct tt_smux_received *r, size_t
 /* Drops all and frees all; r may be used on. */
 void tt_smux_received_clear(struct tt_smux *m, struct tt_smux_received *r);
 
+/* Frees the memory for pieces, when there are none. */
+void tt_smux_received_shrink(struct tt_smux *m, struct tt_smux_received *r);
+
 #endif

@@ -83,6 +83,19 @@ int tt_smux_handle_timeout(struct tt_smux *m, uint64_t now_us)
     return m->error;
 }
 
+void tt_smux_shrink(struct tt_smux *m)
+{
+    if (m->rests || m->unsent_bytes > 0 || m->receive_tokens < m->config.max_receive_buffer)
+        return;
+    m->rests = true;
+    TT_LIST_FOR_EACH(node, &m->all)
+    {
+        struct tt_smux_stream *s = TT_CONTAINER_OF(node, struct tt_smux_stream, all_node);
+        tt_smux_unsent_shrink(m, &s->unsent);
+        tt_smux_received_shrink(m, &s->received);
+    }
+}
+
 uint64_t tt_smux_deadline(const struct tt_smux *m)
 {
     if (m->error)

@@ -149,6 +149,7 @@ struct tt_smux {
     uint64_t acked_offset;        /* bytes acknowledged, from tt_smux_acked */
     uint64_t nop_at_us;           /* next NOP, or TT_NEVER */
     bool nop_due;                 /* one NOP waits to be sent; never two */
+    bool rests;                   /* nothing was written or came since tt_smux_shrink */
     uint64_t check_at_us;         /* keepalive timeout check, or TT_NEVER */
     uint64_t last_frame_us;       /* when the last frame header came */
     struct {
@@ -241,6 +242,11 @@ void tt_smux_peer_resets(struct tt_smux *m);
 
 /* The peer is one of ours: what do for Go's smux is not needed from now on. */
 void tt_smux_peer_is_native(struct tt_smux *m);
+
+/* Frees what streams keep for their next bytes, when none has any: O(streams), but only once for
+ * each time that something was written or came in between.
+ */
+void tt_smux_shrink(struct tt_smux *m);
 
 /* When to call tt_smux_handle_timeout, or TT_NEVER. O(1). */
 uint64_t tt_smux_deadline(const struct tt_smux *m);

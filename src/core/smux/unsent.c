@@ -9,7 +9,7 @@
 /* A frame is not begun at the end of a slab for less than this, when more is to be written. */
 #define LEAST_FRAME 1024u
 
-/* An empty ring of more items is freed. */
+/* An empty ring of more items is freed at once, a smaller one when the session rests. */
 #define MOST_IDLE_ITEMS 16u
 
 static struct tt_smux_unsent_frame *frame_at(const struct tt_smux_unsent *u, uint32_t number)
@@ -27,9 +27,9 @@ static struct tt_smux_unsent_frame *last_frame(const struct tt_smux_unsent *u)
     return u->count ? frame_at(u, u->first + u->count - 1) : NULL;
 }
 
-static void release_idle_ring(struct tt_smux *m, struct tt_smux_unsent *u)
+void tt_smux_unsent_shrink(struct tt_smux *m, struct tt_smux_unsent *u)
 {
-    if (u->count == 0 && !u->room.slab && u->frames.capacity > MOST_IDLE_ITEMS)
+    if (u->count == 0 && !u->room.slab)
         tt_ring_dispose(&u->frames, m->config.alloc);
 }
 
@@ -89,6 +89,7 @@ int tt_smux_unsent_reserve(struct tt_smux *m, struct tt_smux_unsent *u, enum tt_
                            uint32_t least, uint32_t most)
 {
     assert(!u->room.slab);
+    m->rests = false;
     int err =
         tt_ring_reserve(&u->frames, m->config.alloc, FRAME_BYTES, u->first, u->count, u->count + 1);
     if (err)
@@ -192,6 +193,7 @@ struct tt_slab *tt_smux_unsent_take(struct tt_smux *m, struct tt_smux_unsent *u,
     }
     u->first++;
     u->count--;
-    release_idle_ring(m, u);
+    if (u->frames.capacity > MOST_IDLE_ITEMS)
+        tt_smux_unsent_shrink(m, u);
     return slab;
 }

@@ -68,6 +68,9 @@ struct tt_smux_unsent_frame *tt_smux_unsent_first(const struct tt_smux_unsent *u
  */
 struct tt_slab *tt_smux_unsent_take(struct tt_smux *m, struct tt_smux_unsent *u, uint32_t len);
 
+/* Frees the memory for frames, when there are none. */
+void tt_smux_unsent_shrink(struct tt_smux *m, struct tt_smux_unsent *u);
+
 /* Room for len bytes (at most 256) in the session's shared small slab, at m->shared->data +
  * m->shared->used; NULL: no memory.
  */

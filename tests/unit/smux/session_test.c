@@ -61,6 +61,64 @@ static void test_reads_may_be_of_any_size(void **state)
     }
 }
 
+/* --- rest --- */
+
+/* The blocks of all that is there, spare slabs not counted. */
+static size_t blocks_at_rest(struct world *w)
+{
+    tt_smux_shrink(&w->client.m);
+    tt_smux_shrink(&w->server.m);
+    tt_slab_pool_trim(&w->client.slabs);
+    tt_slab_pool_trim(&w->server.slabs);
+    return w->alloc.live;
+}
+
+static void talk_and_rest(struct world *w, struct tt_smux_stream *from, struct tt_smux_stream *to)
+{
+    const size_t before = blocks_at_rest(w);
+    write_pattern(from, 0, 100);
+    assert_true(blocks_at_rest(w) > before); /* the bytes, and who remembers where they are */
+    world_settle(w);
+    assert_true(blocks_at_rest(w) > before);
+    read_pattern(to, 0, 100);
+    world_settle(w);
+    assert_int_equal(blocks_at_rest(w), before);
+    assert_true(w->client.m.rests && w->server.m.rests); /* nobody looks at the streams again */
+}
+
+static void test_a_session_at_rest_holds_its_streams_alone(void **state)
+{
+    (void)state;
+    struct world w;
+    struct tt_smux_stream *c, *s;
+    world_begin(&w, 2);
+    world_open(&w, &c, &s);
+    for (unsigned i = 0; i < 3; i++) {
+        talk_and_rest(&w, c, s);
+        talk_and_rest(&w, s, c);
+    }
+    world_end(&w);
+}
+
+/* Somebody writes there meanwhile. */
+static void test_room_that_was_asked_for_outlives_a_rest(void **state)
+{
+    (void)state;
+    struct world w;
+    struct tt_smux_stream *c, *s;
+    uint8_t *room;
+    size_t len;
+    world_begin(&w, 2);
+    world_open(&w, &c, &s);
+    assert_int_equal(tt_smux_write_room(c, &room, &len), TT_OK);
+    tt_smux_shrink(&w.client.m);
+    room[0] = pattern(0);
+    tt_smux_write_commit(c, 1);
+    world_settle(&w);
+    read_pattern(s, 0, 1);
+    world_end(&w);
+}
+
 /* --- back-pressure --- */
 
 /* A reader that does not read stops its writer, and memory stays bounded. */
@@ -435,6 +493,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_session_arrives_whole_however_the_wire_cuts),
         cmocka_unit_test(test_reads_may_be_of_any_size),
+        cmocka_unit_test(test_a_session_at_rest_holds_its_streams_alone),
+        cmocka_unit_test(test_room_that_was_asked_for_outlives_a_rest),
         cmocka_unit_test(test_readers_that_stop_leave_room_for_one_that_goes_on),
         cmocka_unit_test(test_a_reader_that_does_not_read_stops_its_writer),
         cmocka_unit_test(test_every_refused_allocation_is_survived_without_loss),
