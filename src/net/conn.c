@@ -29,9 +29,8 @@
 static void free_conn(uv_handle_t *handle)
 {
     struct tt_conn *c = handle->data;
-    const struct tt_alloc *alloc = c->worker->alloc;
     tt_worker_turn(c->worker); /* the allocator is used under the lock */
-    alloc->put(alloc->ctx, c);
+    tt_objects_put(c);
 }
 
 static void close_poll(struct tt_chore *chore, uint64_t now_us)
@@ -101,7 +100,7 @@ static void rearm(struct tt_chore *chore, uint64_t now_us)
 int tt_conn_new(struct tt_loop *w, int fd, const struct tt_session_id *id,
                 const struct tt_conn_owner *owner, void *user, struct tt_conn **conn)
 {
-    struct tt_conn *c = w->alloc->get(w->alloc->ctx, sizeof *c);
+    struct tt_conn *c = tt_objects_get(&w->conns);
     if (!c) {
         close(fd);
         return TT_E_NOMEM;
@@ -117,7 +116,7 @@ int tt_conn_new(struct tt_loop *w, int fd, const struct tt_session_id *id,
     tt_decap_cut(&c->decap, KEPT_OF_PACKET);
     if (uv_poll_init(&w->uv, &c->poll, fd)) {
         close(fd);
-        w->alloc->put(w->alloc->ctx, c);
+        tt_objects_put(c);
         return TT_E_SYSTEM;
     }
     c->poll.data = c;

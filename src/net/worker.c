@@ -4,6 +4,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "net/conn.h"
 #include "net/lead.h"
 #include "net/sealing.h"
 #include "net/worker.h"
@@ -412,6 +413,7 @@ int tt_loop_new(const struct tt_options *options, struct tt_loop **loop)
     tt_slab_pool_init(&w->slabs, alloc,
                       options && options->max_buffer_bytes ? options->max_buffer_bytes
                                                            : DEFAULT_MAX_BUFFER_BYTES);
+    tt_objects_init(&w->conns, sizeof(struct tt_conn), alloc);
     tt_heap_init(&w->timers, alloc);
     w->slabs.ages = tt_timer_init(w, &w->spares, spares_age) == TT_OK;
     tt_list_init(&w->chores);
@@ -574,6 +576,7 @@ static void dispose(struct tt_loop *w)
     tt_slab_pool_dispose(&w->slabs);
     if (w->slabs.ages)
         tt_timer_dispose(w, &w->spares);
+    tt_objects_dispose(&w->conns);
     tt_heap_dispose(&w->timers);
     (void)pthread_cond_destroy(&w->lead.change);
     (void)pthread_mutex_destroy(&w->lock);

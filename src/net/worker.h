@@ -22,6 +22,7 @@
 #include "core/base/clock.h"
 #include "core/base/heap.h"
 #include "core/base/list.h"
+#include "core/base/objects.h"
 #include "core/base/random.h"
 #include "core/base/slab.h"
 #include "core/gather.h"
@@ -82,6 +83,7 @@ struct tt_loop { /* the public name of a worker */
     struct tt_leadership lead;
     const struct tt_alloc *alloc;
     struct tt_slab_pool slabs;
+    struct tt_objects conns;        /* memory of struct tt_conn */
     struct tt_gather *spare_gather; /* or NULL */
     struct tt_sealer *sealer;       /* of the sealed sessions here, or NULL */
     uint8_t spare_read[16384];      /* to read into when the pool has no slab: acks free some */
