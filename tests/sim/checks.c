@@ -295,7 +295,7 @@ void sim_check_step(struct sim *sim)
 static void check_settled(struct sim *sim, const struct tt_endpoint *e)
 {
     sim_require(sim, tt_endpoint_settled(e), "all talks are done, but something is left to say");
-    sim_require(sim, tt_list_empty(&e->smux.all), "a stream is left at one end");
+    sim_require(sim, tt_list_empty(&e->smux.streams.all), "a stream is left at one end");
     sim_require(sim, e->account.bytes == 0, "an account is charged for nothing");
 }
 

@@ -42,9 +42,9 @@ int tt_smux_init(struct tt_smux *m, const struct tt_smux_config *config, uint64_
                           .nop_at_us = first_deadline(now_us, config->keepalive_interval_us),
                           .check_at_us = first_deadline(now_us, config->keepalive_timeout_us),
                           .last_frame_us = now_us};
-    tt_map_init(&m->streams, config->hash_key, config->alloc);
-    struct tt_list *lists[] = {&m->all,      &m->accept_list, &m->urgent,   &m->sending,
-                               &m->ack_wait, &m->events,      &m->lingering};
+    tt_smux_table_init(&m->streams);
+    struct tt_list *lists[] = {&m->accept_list, &m->urgent, &m->sending,
+                               &m->ack_wait,    &m->events, &m->lingering};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
         tt_list_init(lists[i]);
     return TT_OK;
@@ -54,9 +54,9 @@ void tt_smux_dispose(struct tt_smux *m)
 {
     if (!m->config.alloc)
         return;
-    for (struct tt_list_node *n; (n = tt_list_first(&m->all)) != NULL;)
+    for (struct tt_list_node *n; (n = tt_list_first(&m->streams.all)) != NULL;)
         tt_smux_stream_free(TT_CONTAINER_OF(n, struct tt_smux_stream, all_node));
-    tt_map_dispose(&m->streams);
+    tt_smux_table_dispose(&m->streams, m->config.alloc);
     tt_slab_unref(m->compact);
     tt_slab_unref(m->shared);
     tt_slab_unref(m->pending.slab);
@@ -88,7 +88,7 @@ void tt_smux_shrink(struct tt_smux *m)
     if (m->rests || m->unsent_bytes > 0 || m->receive_tokens < m->config.max_receive_buffer)
         return;
     m->rests = true;
-    TT_LIST_FOR_EACH(node, &m->all)
+    TT_LIST_FOR_EACH(node, &m->streams.all)
     {
         struct tt_smux_stream *s = TT_CONTAINER_OF(node, struct tt_smux_stream, all_node);
         tt_smux_unsent_shrink(m, &s->unsent);
@@ -135,7 +135,7 @@ int tt_smux_open(struct tt_smux *m, struct tt_smux_stream **stream)
 {
     if (m->error)
         return m->error;
-    if (tt_map_count(&m->streams) >= m->config.max_streams)
+    if (m->streams.count >= m->config.max_streams)
         return TT_E_FULL;
     int err = new_stream(m, stream);
     if (err)

@@ -32,9 +32,9 @@
 
 #include "core/base/bytes.h"
 #include "core/base/list.h"
-#include "core/base/map.h"
 #include "core/base/ring.h"
 #include "core/base/slab.h"
+#include "core/smux/table.h"
 
 /* Bytes that any v2 sender may send on a stream before the first UPD (S-23). */
 #define TT_SMUX_INITIAL_WINDOW 262144u
@@ -117,9 +117,8 @@ struct tt_smux {
     uint8_t version; /* in use; 0 until learned */
     int error;       /* 0, or the fatal error that ended it */
     uint32_t next_sid;
-    struct tt_map streams;      /* by number: all of them, closed ones until their end is known */
-    struct tt_list all;         /* the same */
-    struct tt_list accept_list; /* opened by the peer, not accepted yet */
+    struct tt_smux_table streams; /* all of them, closed ones until their end is known */
+    struct tt_list accept_list;   /* opened by the peer, not accepted yet */
     uint32_t accept_waiting;
     struct tt_list urgent;  /* streams with SYN, UPD or FIN to send */
     struct tt_list sending; /* streams with data and window, in turn */

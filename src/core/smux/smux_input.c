@@ -10,7 +10,7 @@ static int fail(struct tt_smux *m, int err)
 
 static struct tt_smux_stream *find_stream(struct tt_smux *m, uint32_t sid)
 {
-    struct tt_smux_stream *s = tt_map_find(&m->streams, sid);
+    struct tt_smux_stream *s = tt_smux_table_find(&m->streams, sid);
     if (!s)
         m->stats.ignored_frames++;
     return s;
@@ -20,7 +20,7 @@ static struct tt_smux_stream *find_stream(struct tt_smux *m, uint32_t sid)
 static void learn_version(struct tt_smux *m, uint8_t version)
 {
     m->version = version;
-    TT_LIST_FOR_EACH(node, &m->all)
+    TT_LIST_FOR_EACH(node, &m->streams.all)
     {
         /* Frees nothing: nobody's FIN has been sent yet. */
         tt_smux_stream_advance(TT_CONTAINER_OF(node, struct tt_smux_stream, all_node));
@@ -40,9 +40,9 @@ static int take_syn(struct tt_smux *m, uint32_t sid)
 {
     struct tt_smux_stream *s;
 
-    if (tt_map_find(&m->streams, sid))
+    if (tt_smux_table_find(&m->streams, sid))
         return TT_OK; /* S-13 */
-    if (tt_map_count(&m->streams) >= m->config.max_streams)
+    if (m->streams.count >= m->config.max_streams)
         return TT_E_PROTO;
     if (m->accept_waiting >= m->config.accept_backlog) {
         m->in.syn_waits = true;

@@ -51,12 +51,11 @@ int tt_smux_stream_new(struct tt_smux *m, uint32_t sid, struct tt_smux_stream **
     tt_smux_send_window_init(&s->send_window);
     tt_smux_receive_window_init(&s->receive_window,
                                 tt_min_u32(m->config.max_stream_buffer, TT_SMUX_INITIAL_WINDOW));
-    int err = tt_map_insert(&m->streams, sid, s);
+    int err = tt_smux_table_add(&m->streams, s, m->config.hash_key, m->config.alloc);
     if (err) {
         m->config.alloc->put(m->config.alloc->ctx, s);
         return err;
     }
-    tt_list_push_back(&m->all, &s->all_node);
     tt_smux_stream_count_promise(s);
     *stream = s;
     return TT_OK;
@@ -96,7 +95,7 @@ void tt_smux_stream_free(struct tt_smux_stream *s)
 {
     struct tt_smux *m = s->m;
 
-    tt_map_remove(&m->streams, s->sid);
+    tt_smux_table_remove(&m->streams, s, m->config.alloc);
     if (m->in.stream == s)
         m->in.stream = NULL;
     if (s->closed)
@@ -108,7 +107,6 @@ void tt_smux_stream_free(struct tt_smux_stream *s)
     m->promised_bytes -= s->promised_bytes;
     tt_list_remove(&s->ack_node);
     tt_list_remove(&s->events_node);
-    tt_list_remove(&s->all_node);
     drop_unsent(s);
     if (s->unsent.room.slab)
         tt_smux_unsent_commit(&s->unsent, 0);

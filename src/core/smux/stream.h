@@ -1,6 +1,6 @@
 /* stream.h - one smux stream, inside core/smux: its fields, and how it lives and ends.
  *
- * Owned by the session: in m->streams and m->all from tt_smux_stream_new until tt_smux_stream_free.
+ * Owned by the session: in m->streams from tt_smux_stream_new until tt_smux_stream_free.
  */
 #ifndef TT_CORE_SMUX_STREAM_H
 #define TT_CORE_SMUX_STREAM_H

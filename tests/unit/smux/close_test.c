@@ -20,8 +20,8 @@ static void expect_end(struct tt_smux_stream *s)
 
 static void expect_gone(struct world *w)
 {
-    assert_int_equal(tt_map_count(&w->client.m.streams), 0);
-    assert_int_equal(tt_map_count(&w->server.m.streams), 0);
+    assert_int_equal(w->client.m.streams.count, 0);
+    assert_int_equal(w->server.m.streams.count, 0);
     assert_true(tt_smux_settled(&w->client.m));
     assert_true(tt_smux_settled(&w->server.m));
     assert_int_equal(w->client.m.lingering_streams, 0);
@@ -332,7 +332,7 @@ static void test_to_a_legacy_peer_that_has_ended_our_end_waits_for_our_data(void
             tt_smux_acked(&w.client.m, w.client.m.sent_offset);
             world_send(&w, &w.client, SIZE_MAX);
             assert_string_equal(wire_text(&w.client), "FIN 3");
-            assert_int_equal(tt_map_count(&w.client.m.streams), full ? 0 : 1);
+            assert_int_equal(w.client.m.streams.count, full ? 0 : 1);
             world_end(&w);
         }
     }
@@ -402,16 +402,16 @@ static void test_a_closed_stream_is_forgotten_when_its_end_is_known(void **state
         world_open(&w, &c, &s);
         w.no_acks = true;
         tt_smux_close(s);
-        assert_int_equal(tt_map_count(&w.server.m.streams), 1);
+        assert_int_equal(w.server.m.streams.count, 1);
         world_send(&w, &w.server, SIZE_MAX);
-        assert_int_equal(tt_map_count(&w.server.m.streams), 1);
+        assert_int_equal(w.server.m.streams.count, 1);
         world_feed(&w, &w.server, make_frame(2, TT_SMUX_SYN, 0, 3)); /* still the old one */
         assert_int_equal(w.server.m.accept_waiting, 0);
         if (peer_ends)
             world_feed(&w, &w.server, make_frame(2, TT_SMUX_FIN, 0, 3));
         else
             tt_smux_acked(&w.server.m, w.server.m.sent_offset);
-        assert_int_equal(tt_map_count(&w.server.m.streams), 0);
+        assert_int_equal(w.server.m.streams.count, 0);
         world_feed(&w, &w.server, make_frame(2, TT_SMUX_PSH, 2, 3));
         world_feed(&w, &w.server, tt_span_of("ab", 2));
         world_feed(&w, &w.server, make_frame(2, TT_SMUX_FIN, 0, 3));
@@ -437,7 +437,7 @@ static void test_a_stream_may_be_forgotten_in_the_middle_of_a_frame(void **state
     tt_smux_close(s);
     world_send(&w, &w.server, SIZE_MAX);
     tt_smux_acked(&w.server.m, w.server.m.sent_offset);
-    assert_int_equal(tt_map_count(&w.server.m.streams), 0);
+    assert_int_equal(w.server.m.streams.count, 0);
     assert_int_equal(world_feed(&w, &w.server, tt_span_of("cd", 2)), TT_OK);
     assert_int_equal(world_feed(&w, &w.server, make_frame(2, TT_SMUX_NOP, 0, 0)), TT_OK);
     world_end(&w);
@@ -513,7 +513,7 @@ static void test_a_closed_stream_reports_nothing(void **state)
     write_pattern(s, 10, 10);
     tt_smux_shutdown(s);
     world_settle(&w);
-    assert_int_equal(tt_map_count(&w.client.m.streams), 1);
+    assert_int_equal(w.client.m.streams.count, 1);
     assert_int_equal(w.client.m.receive_tokens, client.max_receive_buffer);
     read_pattern(s, 0, 262144);
     w.no_acks = true;
@@ -521,7 +521,7 @@ static void test_a_closed_stream_reports_nothing(void **state)
     world_deliver(&w, &w.server, SIZE_MAX, SIZE_MAX);
     w.max_len = 1000;
     world_send(&w, &w.client, 30000);
-    assert_int_equal(tt_map_count(&w.client.m.streams), 1);
+    assert_int_equal(w.client.m.streams.count, 1);
     assert_false(tt_smux_next_event(&w.client.m, &other, &events));
     world_end(&w);
 }
@@ -565,7 +565,7 @@ static void test_closed_streams_that_are_stuck_do_not_pile_up(void **state)
         world_feed(&w, &w.client, make_frame(2, TT_SMUX_FIN, 0, sid));
         world_settle(&w);
         assert_in_range(w.client.m.lingering_streams, 0, most);
-        assert_in_range(tt_map_count(&w.client.m.streams), 0, most);
+        assert_in_range(w.client.m.streams.count, 0, most);
     }
     assert_int_equal(w.client.m.stats.abandoned_bytes, (ARRAY_LEN(c) - most) * 10);
     assert_int_equal(w.client.m.unsent_bytes, most * 10);

@@ -122,7 +122,7 @@ static void test_after_an_error_nothing_goes_on(void **state)
     read_pattern(s, 0, 10); /* what had arrived */
     assert_int_equal(tt_smux_read(s, &byte, 1, &n), TT_E_PROTO);
     tt_smux_close(s);
-    assert_int_equal(tt_map_count(&w.server.m.streams), 0);
+    assert_int_equal(w.server.m.streams.count, 0);
     world_end(&w);
 }
 

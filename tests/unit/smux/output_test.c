@@ -810,7 +810,7 @@ static void test_settled_means_that_nothing_is_lost_by_ending_now(void **state)
     world_settle(&w);
     assert_true(tt_smux_stream_settled(c));
     tt_smux_close(c);
-    assert_int_equal(tt_map_count(&w.client.m.streams), 0);
+    assert_int_equal(w.client.m.streams.count, 0);
     assert_true(tt_smux_settled(&w.client.m));
     world_end(&w);
 }

@@ -44,8 +44,8 @@ static void expect_reset(struct tt_smux_stream *s, uint32_t code)
 
 static void expect_gone(const struct world *w)
 {
-    assert_int_equal(tt_map_count(&w->client.m.streams), 0);
-    assert_int_equal(tt_map_count(&w->server.m.streams), 0);
+    assert_int_equal(w->client.m.streams.count, 0);
+    assert_int_equal(w->server.m.streams.count, 0);
     assert_true(tt_smux_settled(&w->client.m));
     assert_true(tt_smux_settled(&w->server.m));
     assert_int_equal(w->client.m.unsent_bytes, 0);

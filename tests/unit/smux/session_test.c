@@ -278,8 +278,8 @@ static void tell_story(struct failing_alloc *f, size_t fail_at)
     tt_smux_close(s);
     tt_smux_close(c);
     story_settle(&t);
-    assert_int_equal(tt_map_count(&t.w.client.m.streams), 0);
-    assert_int_equal(tt_map_count(&t.w.server.m.streams), 0);
+    assert_int_equal(t.w.client.m.streams.count, 0);
+    assert_int_equal(t.w.server.m.streams.count, 0);
     *f = t.w.alloc;
     world_end(&t.w);
 }
@@ -421,7 +421,7 @@ static void chaos_step(struct chaos *t, struct side *a)
 static void expect_nothing_left(struct tt_smux *m)
 {
     assert_int_equal(m->error, TT_OK);
-    assert_int_equal(tt_map_count(&m->streams), m->lingering_streams);
+    assert_int_equal(m->streams.count, m->lingering_streams);
     assert_true(m->version == 2 || m->lingering_streams == 0);
     if (m->lingering_streams > 0)
         return;

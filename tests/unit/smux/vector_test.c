@@ -233,8 +233,8 @@ static void replay(const char *file, uint8_t version, uint64_t interval_us)
         }
     }
     expect_nothing_more(&s, v.line);
-    assert_int_equal(tt_map_count(&s.w.client.m.streams), 0);
-    assert_int_equal(tt_map_count(&s.w.server.m.streams), 0);
+    assert_int_equal(s.w.client.m.streams.count, 0);
+    assert_int_equal(s.w.server.m.streams.count, 0);
     vector_file_close(&v);
     world_end(&s.w);
 }
