@@ -138,8 +138,8 @@ static size_t stored(const struct subject *t)
 /* A stream of its own slab and two large ones beyond what the header promises. */
 static void check_memory(const struct subject *t)
 {
-    const size_t most = 4 * stored(t) + 262144 + 4 * TT_SLAB_LARGE_BYTES +
-                        t->m.streams.count * TT_SLAB_SMALL_BYTES;
+    const size_t most =
+        4 * stored(t) + 262144 + 4 * TT_SLAB_LARGE_BYTES + t->m.streams.count * TT_SLAB_SMALL_BYTES;
     if (!t->random)
         FUZZ_REQUIRE(t->slabs.live_bytes <= most, "far more memory than bytes");
     FUZZ_REQUIRE(t->m.receive_tokens <= (int64_t)t->m.config.max_receive_buffer,

@@ -151,7 +151,7 @@ int tt_smux_accept(struct tt_smux *m, struct tt_smux_stream **stream)
     struct tt_list_node *n = tt_list_pop_front(&m->accept_list);
     if (!n)
         return TT_E_AGAIN;
-    *stream = TT_CONTAINER_OF(n, struct tt_smux_stream, accept_node);
+    *stream = TT_CONTAINER_OF(n, struct tt_smux_stream, phase_node);
     m->accept_waiting--;
     (*stream)->accepted = true;
     tt_smux_stream_report(*stream, 0); /* what was noted while nobody could be told */
@@ -164,7 +164,7 @@ bool tt_smux_next_event(struct tt_smux *m, struct tt_smux_stream **stream, unsig
     struct tt_list_node *n = tt_list_pop_front(&m->events);
     if (!n)
         return false;
-    *stream = TT_CONTAINER_OF(n, struct tt_smux_stream, events_node);
+    *stream = TT_CONTAINER_OF(n, struct tt_smux_stream, phase_node);
     *events = (*stream)->events;
     (*stream)->events = 0;
     return true;

@@ -51,7 +51,7 @@ static int take_syn(struct tt_smux *m, uint32_t sid)
     }
     if (tt_smux_stream_new(m, sid, &s) != TT_OK)
         return TT_E_AGAIN;
-    tt_list_push_back(&m->accept_list, &s->accept_node);
+    tt_list_push_back(&m->accept_list, &s->phase_node);
     m->accept_waiting++;
     return TT_OK;
 }

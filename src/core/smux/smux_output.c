@@ -75,7 +75,7 @@ static void add_upd(struct tt_smux_stream *s, struct control_piece *c)
     c->slab->used += TT_SMUX_UPD_BODY;
     gave(s->m, TT_SMUX_UPD_BODY, 0);
     /* This may be the UPD that opens the window before FIN. */
-    if (s->ending == TT_SMUX_OPENING && !tt_list_linked(&s->ack_node))
+    if (s->ending == TT_SMUX_OPENING && !tt_list_linked(&s->turn_node))
         tt_smux_stream_await_ack(s);
 }
 
@@ -152,11 +152,11 @@ static void data_given(struct tt_smux_stream *s, uint32_t len)
     m->data_offset = s->last_offset;
     s->send_window.written_bytes += len;
     if (s->turn_left <= 0)
-        s->turn_left += m->config.max_frame; /* its turn begins */
-    s->turn_left -= len;
+        s->turn_left += (int32_t)m->config.max_frame; /* its turn begins */
+    s->turn_left -= (int32_t)len;
     if (s->turn_left <= 0) {
-        tt_list_remove(&s->sending_node);
-        tt_list_push_back(&m->sending, &s->sending_node);
+        tt_list_remove(&s->turn_node);
+        tt_list_push_back(&m->sending, &s->turn_node);
     }
     tt_smux_stream_update_sending(s);
     if (s->wants_writable && s->unsent.bytes <= tt_smux_stream_most_unsent(s) / 2) {
@@ -237,7 +237,7 @@ int tt_smux_next_frame(struct tt_smux *m, uint64_t now_us, uint32_t max_len,
     if (m->nop_due || !tt_list_empty(&m->urgent))
         return give_control(m, now_us, max_len, piece);
     struct tt_list_node *n = tt_list_first(&m->sending);
-    return give_data(m, TT_CONTAINER_OF(n, struct tt_smux_stream, sending_node), max_len, piece);
+    return give_data(m, TT_CONTAINER_OF(n, struct tt_smux_stream, turn_node), max_len, piece);
 }
 
 bool tt_smux_wants_send(const struct tt_smux *m)
@@ -255,7 +255,7 @@ void tt_smux_acked(struct tt_smux *m, uint64_t offset)
     assert(offset <= m->sent_offset);
     m->acked_offset = offset;
     for (struct tt_list_node *n; (n = tt_list_first(&m->ack_wait)) != NULL;) {
-        struct tt_smux_stream *s = TT_CONTAINER_OF(n, struct tt_smux_stream, ack_node);
+        struct tt_smux_stream *s = TT_CONTAINER_OF(n, struct tt_smux_stream, turn_node);
         if (s->wait_offset > offset)
             break;
         tt_list_remove(n);

@@ -167,7 +167,7 @@ void tt_smux_close(struct tt_smux_stream *s)
         tt_smux_stream_free(s);
         return;
     }
-    tt_list_remove(&s->events_node);
+    tt_list_remove(&s->phase_node);
     s->closed = true;
     s->m->closing_streams++;
     const size_t unread = s->received.bytes;
@@ -187,7 +187,7 @@ void tt_smux_reset(struct tt_smux_stream *s, uint32_t code)
         return;
     }
     assert(!s->closed && s->accepted);
-    tt_list_remove(&s->events_node);
+    tt_list_remove(&s->phase_node);
     s->closed = true;
     m->closing_streams++;
     tt_smux_received_clear(m, &s->received);

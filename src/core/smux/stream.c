@@ -63,25 +63,27 @@ int tt_smux_stream_new(struct tt_smux *m, uint32_t sid, struct tt_smux_stream **
 
 static void forget_lingering(struct tt_smux_stream *s)
 {
-    if (!tt_list_linked(&s->lingering_node))
+    if (!s->closed || !tt_list_linked(&s->phase_node))
         return;
-    tt_list_remove(&s->lingering_node);
+    tt_list_remove(&s->phase_node);
     s->m->lingering_streams--;
 }
 
 static void stop_sending(struct tt_smux_stream *s)
 {
-    if (!tt_list_linked(&s->sending_node))
+    if (!s->sends)
         return;
-    tt_list_remove(&s->sending_node);
+    s->sends = false;
+    tt_list_remove(&s->turn_node);
     s->m->sending_streams--;
 }
 
 static void start_sending(struct tt_smux_stream *s)
 {
-    if (tt_list_linked(&s->sending_node))
+    if (s->sends)
         return;
-    tt_list_push_back(&s->m->sending, &s->sending_node);
+    s->sends = true;
+    tt_list_push_back(&s->m->sending, &s->turn_node);
     s->m->sending_streams++;
 }
 
@@ -101,12 +103,11 @@ void tt_smux_stream_free(struct tt_smux_stream *s)
     if (s->closed)
         m->closing_streams--;
     forget_lingering(s);
-    tt_list_remove(&s->accept_node);
+    tt_list_remove(&s->phase_node);
     tt_list_remove(&s->urgent_node);
     stop_sending(s);
+    tt_list_remove(&s->turn_node);
     m->promised_bytes -= s->promised_bytes;
-    tt_list_remove(&s->ack_node);
-    tt_list_remove(&s->events_node);
     drop_unsent(s);
     if (s->unsent.room.slab)
         tt_smux_unsent_commit(&s->unsent, 0);
@@ -126,8 +127,8 @@ void tt_smux_stream_report(struct tt_smux_stream *s, unsigned events)
     if (s->closed)
         return;
     s->events |= (uint8_t)events;
-    if (s->accepted && s->events && !tt_list_linked(&s->events_node))
-        tt_list_push_back(&s->m->events, &s->events_node);
+    if (s->accepted && s->events && !tt_list_linked(&s->phase_node))
+        tt_list_push_back(&s->m->events, &s->phase_node);
 }
 
 uint32_t tt_smux_stream_sendable(const struct tt_smux_stream *s)
@@ -144,7 +145,7 @@ static void limit_lingering(struct tt_smux *m)
     if (m->lingering_streams <= MOST_LINGERING)
         return;
     struct tt_smux_stream *oldest =
-        TT_CONTAINER_OF(tt_list_first(&m->lingering), struct tt_smux_stream, lingering_node);
+        TT_CONTAINER_OF(tt_list_first(&m->lingering), struct tt_smux_stream, phase_node);
     m->stats.abandoned_bytes += oldest->unsent.bytes;
     forget_lingering(oldest);
     drop_unsent(oldest);
@@ -157,9 +158,9 @@ static void update_lingering(struct tt_smux_stream *s, bool stuck)
         forget_lingering(s);
         return;
     }
-    if (tt_list_linked(&s->lingering_node))
+    if (tt_list_linked(&s->phase_node))
         return;
-    tt_list_push_back(&s->m->lingering, &s->lingering_node);
+    tt_list_push_back(&s->m->lingering, &s->phase_node);
     s->m->lingering_streams++;
     limit_lingering(s->m);
 }
@@ -257,8 +258,9 @@ void tt_smux_stream_consumed(struct tt_smux_stream *s, size_t len)
 
 void tt_smux_stream_await_ack(struct tt_smux_stream *s)
 {
+    assert(!s->sends);
     s->wait_offset = s->m->sent_offset;
-    tt_list_push_back(&s->m->ack_wait, &s->ack_node);
+    tt_list_push_back(&s->m->ack_wait, &s->turn_node);
 }
 
 /* All data has been given out: what must happen before FIN? */
@@ -342,7 +344,7 @@ static void end_both_ways(struct tt_smux_stream *s)
     if (!tt_smux_stream_peer_has_ended(s))
         step(s, PEER_ENDS);
     tt_smux_stream_count_promise(s);
-    tt_list_remove(&s->ack_node);
+    tt_list_remove(&s->turn_node);
     s->due = 0;
     tt_list_remove(&s->urgent_node);
     s->ending = TT_SMUX_FIN_ACKED;

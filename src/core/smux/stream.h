@@ -24,24 +24,28 @@ struct tt_smux_stream {
     uint32_t sid;
     enum tt_smux_stream_state state;
     enum tt_smux_ending ending;
-    uint8_t due;             /* enum tt_smux_due bits; in m->urgent while not 0 */
-    uint8_t events;          /* enum tt_smux_event bits; in m->events while not 0 and accepted */
-    bool accepted;           /* opened by us, or taken by tt_smux_accept */
-    bool closed;             /* tt_smux_close: the application has let go */
-    bool broken;             /* S-28: nothing more is written */
-    bool reset;              /* by the peer */
-    uint32_t reset_code;     /* its code, or ours while DUE_RST */
+    uint8_t due;         /* enum tt_smux_due bits; in m->urgent while not 0 */
+    uint8_t events;      /* enum tt_smux_event bits; in m->events while not 0 and accepted */
+    bool accepted;       /* opened by us, or taken by tt_smux_accept */
+    bool closed;         /* tt_smux_close: the application has let go */
+    bool broken;         /* S-28: nothing more is written */
+    bool reset;          /* by the peer */
+    bool wants_writable; /* a write met TT_E_FULL */
+    bool sends;          /* it is in m->sending */
+    uint32_t reset_code; /* its code, or ours while DUE_RST */
+    int32_t turn_left;   /* bytes that it may still send before it goes to the end of m->sending */
     uint64_t promised_bytes; /* counted in m->promised_bytes */
-    bool wants_writable;     /* a write met TT_E_FULL */
-    int64_t turn_left;    /* bytes that it may still send before it goes to the end of m->sending */
     uint64_t last_offset; /* of m->sent_offset, behind the last SYN, data or FIN of this stream */
     uint64_t wait_offset; /* in m->ack_wait: what must be acknowledged */
     struct tt_smux_send_window send_window;
     struct tt_smux_receive_window receive_window;
     struct tt_smux_unsent unsent;
     struct tt_smux_received received;
-    struct tt_list_node accept_node, urgent_node, sending_node, lingering_node, ack_node,
-        events_node, all_node;
+    struct tt_list_node all_node;
+    struct tt_list_node urgent_node;
+    struct tt_list_node turn_node;  /* in m->sending; later, all given out, in m->ack_wait */
+    struct tt_list_node phase_node; /* in m->accept_list; once accepted, in m->events; once closed,
+                                       in m->lingering */
 };
 
 /* A new stream in the session's tables. Returns 0, TT_E_NOMEM, or TT_E_INVAL (the number is taken).
