@@ -88,9 +88,8 @@ static void describe_endpoint(FILE *out, const struct sim *sim, const char *who,
             send->una, send->nxt, send->end, send->edge, send->lost.count, e->kcp.receive.read,
             e->kcp.receive.nxt, e->kcp.receive.edge);
     fprintf(out,
-            "    again: %" PRIu64 " timeout, %" PRIu64 " fast, %" PRIu64 " died, %" PRIu64
-            " left, %" PRIu64 " discarded; suspicions %" PRIu64 "; tokens %" PRId64
-            ", waiting %u, unsent %zu, charged %zu\n",
+            "    again: %u timeout, %u fast, %u died, %u left, %u discarded; suspicions %u; tokens "
+            "%" PRId64 ", waiting %u, unsent %zu, charged %zu\n",
             send->retransmissions[TT_KCP_TIMEOUT], send->retransmissions[TT_KCP_FAST],
             send->retransmissions[TT_KCP_PATH_DIED], send->retransmissions[TT_KCP_PATH_LEFT],
             send->retransmissions[TT_KCP_DISCARDED], e->stats.suspicions, e->smux.receive_tokens,
@@ -162,7 +161,7 @@ static void check_retransmissions(struct sim *sim, const struct sim_client *c,
                                   const struct tt_endpoint *e)
 {
     const uint64_t died = c->died_in_flight[e != &c->endpoint];
-    const uint64_t *again = e->kcp.send.retransmissions;
+    const uint32_t *again = e->kcp.send.retransmissions;
     sim_require(sim, again[TT_KCP_PATH_DIED] <= died,
                 "more was sent again than was in flight on connections that ended");
     sim_require(sim, again[TT_KCP_DISCARDED] == 0 || sim->server.discarded > 0,

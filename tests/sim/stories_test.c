@@ -684,7 +684,7 @@ static void test_a_lost_datagram_is_told_by_those_behind_it(void **state)
     struct sim *sim = sim_new(first_seed(), &p);
     add_echo(sim, 10u << 20, 0);
     sim_run_talks(sim, sim->now_us + 60 * TT_SECOND);
-    const uint64_t *again = sim->clients[0].endpoint.kcp.send.retransmissions;
+    const uint32_t *again = sim->clients[0].endpoint.kcp.send.retransmissions;
     assert_true(again[TT_KCP_FAST] > again[TT_KCP_TIMEOUT]);
     end_story(sim);
 }

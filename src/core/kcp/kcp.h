@@ -50,15 +50,16 @@ struct tt_kcp_config {
     const struct tt_alloc *alloc;
 };
 
+/* What is rare is counted in 32 bits, here and in the rest of a session: there may be very many. */
 struct tt_kcp_stats {
     uint64_t packets_in, segments_in;
     uint64_t packets_out, segments_out; /* segments of every kind */
-    uint64_t short_packets;             /* under 24 bytes (K-8) */
-    uint64_t wrong_conv;                /* packets that stopped there (K-9) */
-    uint64_t wrong_len;                 /* (K-10), or longer than any slab */
-    uint64_t wrong_cmd;                 /* (K-11) */
-    uint64_t wins_in;                   /* answers to window probes */
-    uint64_t wrong_una;                 /* headers that acknowledged what was never sent */
+    uint32_t short_packets;             /* under 24 bytes (K-8) */
+    uint32_t wrong_conv;                /* packets that stopped there (K-9) */
+    uint32_t wrong_len;                 /* (K-10), or longer than any slab */
+    uint32_t wrong_cmd;                 /* (K-11) */
+    uint32_t wins_in;                   /* answers to window probes */
+    uint32_t wrong_una;                 /* headers that acknowledged what was never sent */
 };
 
 struct tt_kcp {

@@ -63,10 +63,10 @@ struct tt_kcp_receive {
     uint32_t again_left;          /* ... for so many of them at most */
     struct tt_kcp_owed last; /* the last PUSH that came, when it is in order or was there already */
     bool last_owed;
-    uint64_t duplicates;
-    uint64_t beyond_window;
-    uint64_t no_memory;    /* dropped as if lost */
-    uint64_t acks_dropped; /* more were owed at once than the window has segments */
+    uint32_t duplicates;
+    uint32_t beyond_window;
+    uint32_t no_memory;    /* dropped as if lost */
+    uint32_t acks_dropped; /* more were owed at once than the window has segments */
 };
 
 static inline struct tt_kcp_in *tt_kcp_receive_at(const struct tt_kcp_receive *r, uint32_t sn)

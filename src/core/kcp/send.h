@@ -77,7 +77,7 @@ struct tt_kcp_send {
     uint64_t queued_bytes; /* all that was ever queued */
     uint64_t acked_bytes;  /* all that una ever passed */
     uint64_t transmissions;
-    uint64_t retransmissions[TT_KCP_CAUSES];
+    uint32_t retransmissions[TT_KCP_CAUSES];
 };
 
 static inline struct tt_kcp_out *tt_kcp_send_at(const struct tt_kcp_send *s, uint32_t sn)

@@ -495,8 +495,8 @@ static void receive_segments(struct tt_endpoint *e, uint64_t now_us, struct tt_c
     const uint64_t acked_before = e->kcp.send.acked_bytes;
     const uint64_t brought_before = e->kcp.receive.brought;
     const uint64_t pushes_before = pushes(e);
-    const uint64_t duplicates_before = e->kcp.receive.duplicates;
-    const uint64_t wins_before = e->kcp.stats.wins_in;
+    const uint32_t duplicates_before = e->kcp.receive.duplicates;
+    const uint32_t wins_before = e->kcp.stats.wins_in;
 
     note_first_packet(e, c, false);
     if (tt_kcp_input(&e->kcp, now_us, packet, slab) == TT_OK && peer_began_anew(e, c)) {
@@ -523,7 +523,7 @@ static void receive_segments(struct tt_endpoint *e, uint64_t now_us, struct tt_c
 /* R-15: what was promised not to be discarded, and could not be kept, dies with its carrier, so
  * that the peer sends it again.
  */
-static void settle(struct tt_endpoint *e, struct tt_carrier *c, uint64_t refused_before)
+static void settle(struct tt_endpoint *e, struct tt_carrier *c, uint32_t refused_before)
 {
     (void)tt_kcp_settle(&e->kcp);
     if (c->native && c->limits.ordered && e->kcp.receive.no_memory != refused_before)
@@ -541,7 +541,7 @@ static void note_packet(struct tt_endpoint *e, struct tt_carrier *c, uint32_t by
 static void receive_datagram(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
                              struct tt_span packet, struct tt_slab *slab)
 {
-    const uint64_t refused_before = e->kcp.receive.no_memory;
+    const uint32_t refused_before = e->kcp.receive.no_memory;
     receive_segments(e, now_us, c, packet, slab);
     e->heard_us = now_us;
     settle(e, c, refused_before);

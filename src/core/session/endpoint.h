@@ -71,11 +71,11 @@ struct tt_endpoint_config {
 #define TT_GONE_REMEMBERED 8u /* */
 
 struct tt_endpoint_stats {
-    uint64_t control_in, control_out; /* control packets */
-    uint64_t pings_sent, stray_pongs;
-    uint64_t suspicions, taken_back; /* carriers that owed an answer; that gave it after all */
-    uint64_t drained;                /* carriers that were too many */
-    uint64_t carriers_full;          /* carriers that went for max_carriers */
+    uint32_t control_in, control_out; /* control packets */
+    uint32_t pings_sent, stray_pongs;
+    uint32_t suspicions, taken_back; /* carriers that owed an answer; that gave it after all */
+    uint32_t drained;                /* carriers that were too many */
+    uint32_t carriers_full;          /* carriers that went for max_carriers */
 };
 
 struct tt_endpoint {

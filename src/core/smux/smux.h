@@ -153,10 +153,10 @@ struct tt_smux {
     uint64_t last_frame_us;       /* when the last frame header came */
     struct {
         uint64_t frames_in, frames_out;
-        uint64_t ignored_frames; /* for streams that are not there (S-11) */
-        uint64_t streams_opened, streams_accepted;
-        uint64_t backlog_full;     /* times that input stopped for the accept backlog */
-        uint64_t tokens_exhausted; /* times that input stopped for the receive buffer */
+        uint32_t ignored_frames; /* for streams that are not there (S-11) */
+        uint32_t streams_opened, streams_accepted;
+        uint32_t backlog_full;     /* times that input stopped for the accept backlog */
+        uint32_t tokens_exhausted; /* times that input stopped for the receive buffer */
         uint64_t copied_bytes;     /* received bytes that were copied into compact slabs */
         uint64_t abandoned_bytes;  /* unsent bytes dropped: too many closed streams were stuck */
     } stats;
