@@ -63,16 +63,16 @@ struct tt_kcp_stats {
 };
 
 struct tt_kcp {
-    uint32_t conv;
     struct tt_kcp_send send;
     struct tt_kcp_receive receive;
     struct tt_kcp_stats stats;
     uint64_t probe_at_us;   /* next WASK, or TT_NEVER */
     uint64_t probe_wait_us; /* 0: not probing */
-    bool ask;               /* a WASK is due */
-    bool tell;              /* a WINS is due */
-    uint32_t heard_una;     /* una of the last header that came */
-    uint32_t heard_ts;      /* ts of the last PUSH that came: the peer's clock */
+    uint32_t conv;
+    uint32_t heard_una; /* una of the last header that came */
+    uint32_t heard_ts;  /* ts of the last PUSH that came: the peer's clock */
+    bool ask;           /* a WASK is due */
+    bool tell;          /* a WINS is due */
 };
 
 /* What tt_kcp_init would refuse: TT_E_INVAL. */

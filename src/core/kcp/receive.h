@@ -46,23 +46,23 @@ struct tt_kcp_receive {
     struct tt_ring ring;             /* of struct tt_kcp_in */
     uint32_t read;
     uint32_t nxt;
-    uint32_t settled;        /* in-order segments before it lie in memory of our own */
-    uint32_t top;            /* behind the highest number held */
-    uint32_t edge;           /* highest read + window advertised, or about to be */
-    uint32_t told_edge;      /* what the last header said */
-    uint32_t window;         /* segments, now */
-    uint32_t window_max;     /* segments, configured */
-    uint32_t held_ahead;     /* out of order */
+    uint32_t settled;             /* in-order segments before it lie in memory of our own */
+    uint32_t top;                 /* behind the highest number held */
+    uint32_t edge;                /* highest read + window advertised, or about to be */
+    uint32_t told_edge;           /* what the last header said */
+    uint32_t window;              /* segments, now */
+    uint32_t window_max;          /* segments, configured */
+    uint32_t held_ahead;          /* out of order */
+    uint32_t again_sn, again_end; /* for what is held there an ack is repeated, ... */
+    uint32_t again_left;          /* ... for so many of them at most */
+    struct tt_kcp_owed last; /* the last PUSH that came, when it is in order or was there already */
+    bool last_owed;
     uint64_t brought;        /* segments that were new when they came */
     uint64_t delivered;      /* segments ever put in order */
     uint64_t taken_bytes;    /* of segments that were taken */
     struct tt_slab *compact; /* out-of-order segments are copied here */
     struct tt_ring acks;     /* of struct tt_kcp_owed, for what came out of order */
     uint32_t ack_first, ack_count;
-    uint32_t again_sn, again_end; /* for what is held there an ack is repeated, ... */
-    uint32_t again_left;          /* ... for so many of them at most */
-    struct tt_kcp_owed last; /* the last PUSH that came, when it is in order or was there already */
-    bool last_owed;
     uint32_t duplicates;
     uint32_t beyond_window;
     uint32_t no_memory;    /* dropped as if lost */

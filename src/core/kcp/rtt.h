@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 struct tt_rtt_config {
-    uint64_t min_rto_us;
-    uint64_t min_var_us; /* least that is added to the smoothed time: the peer's ack delay */
+    uint32_t min_rto_us;
+    uint32_t min_var_us; /* least that is added to the smoothed time: the peer's ack delay */
 };
 
 struct tt_rtt {

@@ -57,9 +57,9 @@ void tt_endpoint_tuning_default(struct tt_endpoint_tuning *t);
 struct tt_endpoint_config {
     const struct tt_endpoint_tuning
         *tuning; /* borrowed; outlives the endpoint; many may share it */
-    bool client;
     struct tt_session_id id;
-    uint32_t conv;           /* client: random; server: from the first packet */
+    uint32_t conv; /* client: random; server: from the first packet */
+    bool client;
     uint8_t smux_version;    /* client: 1 or 2; server: 0, it takes what comes */
     const uint8_t *hash_key; /* TT_SIPHASH_KEY random bytes, borrowed as tuning is */
     struct tt_slab_pool *slabs;
@@ -88,7 +88,6 @@ struct tt_endpoint {
     uint32_t carrier_count;
     uint32_t doomed; /* of them */
     uint32_t next_carrier;
-    bool native;                       /* the peer has ever sent a HELLO */
     enum tt_carrier_rank best_rank;    /* of all carriers */
     struct tt_carrier *best_last;      /* of rank LAST, the one to use when there is no better */
     struct tt_carrier *data_carrier;   /* that last brought data, or NULL */
@@ -101,15 +100,16 @@ struct tt_endpoint {
     uint32_t gone_known;               /* ... and those that the peer knows of */
     struct tt_budget *budget;          /* client: what was learned about carriers that died */
     struct tt_endpoint_stats stats;
-    uint32_t allowance; /* what the next carrier begins with; redial_allowance or less */
-    uint64_t heard_us;  /* when anything last came */
-    uint64_t retry_us;  /* memory was refused: when to try again, or TT_NEVER */
+    uint64_t heard_us;         /* when anything last came */
+    uint64_t retry_us;         /* memory was refused: when to try again, or TT_NEVER */
     struct tt_smux_piece held; /* a frame that KCP had no memory for yet; len 0: none */
     size_t drain_offset;       /* bytes of the first segment in order that smux has taken already */
-    int error;                 /* 0, or the fatal error that ended the session */
-    bool closing;              /* the application is done; see tt_endpoint_close */
-    bool aborting;             /* and has waited long enough */
-    bool close_told;           /* CLOSE has left on a carrier */
+    uint32_t allowance; /* what the next carrier begins with; redial_allowance or less */
+    int error;          /* 0, or the fatal error that ended the session */
+    bool native;        /* the peer has ever sent a HELLO */
+    bool closing;       /* the application is done; see tt_endpoint_close */
+    bool aborting;      /* and has waited long enough */
+    bool close_told;    /* CLOSE has left on a carrier */
 };
 
 /* Returns 0, TT_E_INVAL or TT_E_NOMEM; after an error there is nothing to dispose of. */

@@ -45,6 +45,9 @@
 struct tt_smux_config {
     bool client;                 /* odd stream numbers from 3; server: even from 2 (S-2) */
     uint8_t version;             /* 1, 2, or 0 (server only): what the first frame says */
+    bool peer_resets;            /* the peer understands RST */
+    bool accepts_resets;         /* the peer may have been told that we do */
+    bool legacy_peer;            /* the peer is Go smux: apply */
     uint32_t max_frame;          /* most payload of a PSH that we send, 1..65535 */
     uint32_t max_receive_buffer; /* receive tokens of the session (S-22), below 2^31 */
     uint32_t max_stream_buffer;  /* the largest v2 window that we offer, <= max_receive_buffer */
@@ -54,9 +57,6 @@ struct tt_smux_config {
     uint32_t max_streams;        /* open at once; a SYN beyond ends the session (TT_E_PROTO) */
     uint64_t keepalive_interval_us; /* 0: send no NOP (S-31) */
     uint64_t keepalive_timeout_us;  /* 0: never; else no frame for so long: TT_E_TIMEOUT (S-32) */
-    bool peer_resets;               /* the peer understands RST */
-    bool accepts_resets;            /* the peer may have been told that we do */
-    bool legacy_peer;               /* the peer is Go smux: apply */
     const uint8_t *hash_key;        /* borrowed, random: stream numbers come from outside */
     struct tt_slab_pool *slabs;     /* borrowed; outlives the session */
 
@@ -115,13 +115,15 @@ struct tt_smux_stream; /* stream.h; its user goes through the functions below */
 struct tt_smux {
     struct tt_smux_config config;
     uint8_t version; /* in use; 0 until learned */
+    bool nop_due;    /* one NOP waits to be sent; never two */
+    bool rests;      /* nothing was written or came since tt_smux_shrink */
     int error;       /* 0, or the fatal error that ended it */
     uint32_t next_sid;
     struct tt_smux_table streams; /* all of them, closed ones until their end is known */
     struct tt_list accept_list;   /* opened by the peer, not accepted yet */
+    struct tt_list urgent;        /* streams with SYN, UPD or FIN to send */
+    struct tt_list sending;       /* streams with data and window, in turn */
     uint32_t accept_waiting;
-    struct tt_list urgent;  /* streams with SYN, UPD or FIN to send */
-    struct tt_list sending; /* streams with data and window, in turn */
     uint32_t sending_streams;
     uint64_t promised_bytes;  /* by windows, to the peer, and what came of that and was not read */
     struct tt_list ack_wait;  /* streams waiting for tt_smux_acked, in order of their offset */
@@ -147,8 +149,6 @@ struct tt_smux {
     uint64_t data_offset;         /* the same, behind the last byte of any stream's data */
     uint64_t acked_offset;        /* bytes acknowledged, from tt_smux_acked */
     uint64_t nop_at_us;           /* next NOP, or TT_NEVER */
-    bool nop_due;                 /* one NOP waits to be sent; never two */
-    bool rests;                   /* nothing was written or came since tt_smux_shrink */
     uint64_t check_at_us;         /* keepalive timeout check, or TT_NEVER */
     uint64_t last_frame_us;       /* when the last frame header came */
     struct {

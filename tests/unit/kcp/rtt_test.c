@@ -25,8 +25,8 @@ static void test_the_timeout_follows_the_samples(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        const struct tt_rtt_config config = {cases[i].min_rto_ms * TT_MS,
-                                             cases[i].min_var_ms * TT_MS};
+        const struct tt_rtt_config config = {(uint32_t)(cases[i].min_rto_ms * TT_MS),
+                                             (uint32_t)(cases[i].min_var_ms * TT_MS)};
         struct tt_rtt rtt;
         tt_rtt_init(&rtt);
         tt_rtt_sample(&rtt, &config, cases[i].samples_us[0]);
