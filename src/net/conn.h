@@ -40,8 +40,9 @@ struct tt_conn {
     const struct tt_conn_owner *owner;
     void *user;
     int fd;
-    int events; /* what uv polls for now */
-    bool open;
+    int events;          /* what uv polls for now */
+    int broken;          /* why a write failed; the loop's thread ends the connection */
+    int os_error;        /* errno behind TT_E_SYSTEM */
     uv_poll_t poll;      /* freed by its close callback */
     struct tt_chore arm; /* to change what is polled for; the loop's thread does it */
     struct tt_carrier carrier;
@@ -49,10 +50,9 @@ struct tt_conn {
     struct tt_session_id id; /* being read (server) */
     uint8_t id_have;
     bool id_wanted;
-    struct tt_gather *rest;        /* of a batch that the socket did not take, or NULL */
+    bool open;
     bool more;                     /* there may be more to send, but it is the others' turn */
-    int broken;                    /* why a write failed; the loop's thread ends the connection */
-    int os_error;                  /* errno behind TT_E_SYSTEM */
+    struct tt_gather *rest;        /* of a batch that the socket did not take, or NULL */
     struct tt_list_node idle_node; /* the owner's list of connections in order of last input */
     uint64_t begun_us, heard_us;
 };

@@ -23,21 +23,21 @@ struct tt_kcp_queue {
 struct tt_kcp_path {
     struct tt_list_node node;   /* in tt_kcp_send.paths */
     struct tt_kcp_queue flying; /* last sent here, unacknowledged; oldest transmission first */
-    uint64_t flying_bytes;
+    uint32_t next_tx;           /* number of the next transmission on this path */
+    uint32_t acked_tx;  /* the latest transmission known to have arrived; next_tx - 1 at most */
+    uint32_t allowance; /* most segments that may fly on it; grows as acks come */
+    uint32_t backoff;   /* timeouts in a row */
+    bool any_acked;     /* acked_tx has a meaning */
+    bool ordered;       /* the carrier keeps the order: a hole is a loss, not a delay */
+    bool elsewhere;     /* acks may come by other ways: the order in which they come says nothing */
+    bool reliable;      /* and the peer discards nothing: no timer, no guess by the order */
+    bool leaves_acks;   /* acks are to leave on another path */
     struct tt_rtt rtt;
-    uint64_t progress_us; /* when something sent here was last acknowledged, or the path opened */
-    uint32_t next_tx;     /* number of the next transmission on this path */
-    uint32_t acked_tx;    /* the latest transmission known to have arrived; next_tx - 1 at most */
-    bool any_acked;       /* acked_tx has a meaning */
-    uint32_t allowance;   /* most segments that may fly on it; grows as acks come */
-    uint32_t backoff;     /* timeouts in a row */
-    uint64_t max_flying_bytes; /* the same in bytes */
-    uint64_t arrivals;         /* segments sent here and acknowledged while they counted as here */
-    uint64_t arrived_bytes;    /* of those */
-    bool ordered;              /* the carrier keeps the order: a hole is a loss, not a delay */
-    bool elsewhere;   /* acks may come by other ways: the order in which they come says nothing */
-    bool reliable;    /* and the peer discards nothing: no timer, no guess by the order */
-    bool leaves_acks; /* acks are to leave on another path */
+    uint64_t flying_bytes;
+    uint64_t max_flying_bytes; /* most that may fly */
+    uint64_t progress_us;   /* when something sent here was last acknowledged, or the path opened */
+    uint64_t arrivals;      /* segments sent here and acknowledged while they counted as here */
+    uint64_t arrived_bytes; /* of those */
 };
 
 #endif

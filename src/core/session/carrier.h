@@ -68,20 +68,20 @@ struct tt_liveness {
     bool moved;             /* what flew on it was sent again on others */
     bool busy;              /* it was full in this window: its rate is the carrier's */
     bool measured;          /* it ever was: bytes_per_s is no mere lower bound */
+    bool answered;          /* PONG came; una and acks are to follow */
+    uint32_t skew_ms;       /* the least difference of our clock and the time in a header */
+    uint32_t barrier_tx;    /* transmissions before this one are behind the barrier ... */
+    uint32_t asked_tx;      /* ... as of the PING under way */
     uint64_t suspect_us;    /* since when */
     uint64_t heard_us;      /* when a packet last came */
     uint64_t waiting_us;    /* since when an answer is due: the clock of R-21 */
     uint64_t asked_us;      /* when the PING under way left */
     uint64_t last_asked_us; /* when the last one left, answered or not; 0: none did */
     uint64_t queue_us; /* what the last data that came had waited on its way, beside the least */
-    uint64_t skew_us;  /* when the least was last set anew; 0: never */
-    uint32_t skew_ms;  /* the least difference of our clock and the time in a header */
+    uint64_t skew_us;  /* when skew_ms was last set anew; 0: never */
     uint64_t quiet_us; /* when the last new data came; nothing was asked since */
     uint64_t keepalive_us; /* when to ask though nothing is going on */
-    bool answered;         /* PONG came; una and acks are to follow */
     uint64_t barrier_us;   /* when what is behind the barrier counts as discarded */
-    uint32_t barrier_tx;   /* transmissions before this one ... */
-    uint32_t asked_tx;     /* ... as of the PING under way */
     uint64_t arrivals;     /* of the path, as seen last */
     uint64_t window_us;    /* begin of the window in which its rate is measured */
     uint64_t window_bytes; /* of the path's arrived_bytes at that time */
@@ -93,14 +93,10 @@ struct tt_carrier {
     struct tt_list_node node;     /* in endpoint->carriers, the newest last */
     struct tt_endpoint *endpoint; /* whose it is, or NULL while UNBOUND or GONE */
     struct tt_session_id id;      /* of the session that it says it belongs to */
-    uint32_t number;   /* 0, 1, 2 ... within the session; at a server what the client said */
-    uint64_t attached; /* server: 1, 2, 3 ... in order of their IDs being complete */
+    uint64_t attached;            /* server: 1, 2, 3 ... in order of their IDs being complete */
     struct tt_carrier_seal *seal; /* owned: keys of a sealed session's carrier, or NULL */
     struct tt_gate_reply *reply;  /* owned: of a sealed server, while UNBOUND, or NULL */
-    uint64_t origin;     /* server: stands for the address that it came from; 0: not known */
-    uint8_t inits_tried; /* of a sealed server, while UNBOUND (M-6) ... */
-    bool data_tried;     /* ... */
-    bool muted;          /* ... nothing that comes on it counts any more */
+    uint64_t origin; /* server: stands for the address that it came from; 0: not known */
     enum tt_carrier_role role;
     enum tt_carrier_rank rank;
     struct tt_carrier_limits limits;
@@ -120,27 +116,31 @@ struct tt_carrier {
     bool named_gone;  /* by the peer */
     bool close_heard; /* CLOSE came on it */
     bool close_sent;
-    bool doomed;         /* the owner is to close it: tt_endpoint_next_doomed */
-    bool blocked;        /* set by the owner: the connection takes no more for now */
-    uint32_t hellos;     /* how often ours was sent */
-    uint64_t greeted_us; /* when it last was */
+    bool doomed;     /* the owner is to close it: tt_endpoint_next_doomed */
+    bool blocked;    /* set by the owner: the connection takes no more for now */
+    bool data_tried; /* of a sealed server, while UNBOUND (M-6) ... */
+    bool muted;      /* ... nothing that comes on it counts any more */
+    uint8_t inits_tried;
+    bool marked;     /* transmission mark_tx is being waited for: with it mark_bytes had passed */
+    bool heard;      /* heard_una has a meaning */
+    uint32_t number; /* 0, 1, 2 ... within the session; at a server what the client said */
+    uint32_t heard_una; /* last una that came on it */
+    uint32_t mark_tx;
+    uint32_t gone_told;       /* how many of endpoint->gone were named on it */
+    uint32_t peer_max_packet; /* as its HELLO says */
+    uint32_t hellos;          /* how often ours was sent */
+    uint64_t greeted_us;      /* when it last was */
     uint64_t
         ponged_us;     /* a millisecond later for each PONG, but not far behind the present */
     uint64_t hello_us; /* datagrams: when to send it again, or TT_NEVER */
-    uint32_t peer_max_packet; /* as its HELLO says */
-    uint64_t peer_max_bytes;  /* as its LIMIT says; 0: no limit */
-    uint64_t peer_until_us;   /* the same in time; TT_NEVER: no limit */
-    uint32_t gone_told;       /* how many of endpoint->gone were named on it */
+    uint64_t peer_max_bytes; /* as its LIMIT says; 0: no limit */
+    uint64_t peer_until_us;  /* the same in time; TT_NEVER: no limit */
     uint64_t opened_us;
     uint64_t taken_packets, taken_bytes;       /* what it was given; framing included */
     uint64_t received_packets, received_bytes; /* what it brought; framing included */
     uint64_t confirmed_bytes;                  /* of what it took: what is known to have passed */
-    bool marked; /* transmission mark_tx is being waited for: with it mark_bytes had passed */
-    uint32_t mark_tx;
     uint64_t mark_bytes;
     uint64_t progress_mark; /* the session's progress when it opened; see tt_carrier_progressed */
-    uint32_t heard_una;     /* last una that came on it */
-    bool heard;
 };
 
 #endif
