@@ -134,12 +134,11 @@ struct tt_smux {
     size_t unsent_bytes;      /* of all streams */
     int64_t receive_tokens;   /* S-22; may go below 0 by one frame */
     struct tt_smux_frame_input {
-        uint8_t header[8];
-        uint8_t have;          /* bytes of the header */
-        uint8_t upd_have;      /* bytes of upd */
+        uint8_t bytes[8];      /* of a header, and then of the body of an UPD or RST */
+        uint8_t have;          /* so many of them */
+        uint8_t cmd;           /* of the current frame */
         bool syn_waits;        /* the last byte of a SYN was not taken: the backlog is full */
         uint32_t payload_left; /* of the current frame */
-        uint8_t upd[8];
         struct tt_smux_stream *stream; /* of a PSH or UPD; NULL: payload is thrown away */
     } in;
     struct tt_slab *compact;      /* where small received pieces are copied together, or NULL */

@@ -83,7 +83,6 @@ static int begin_upd(struct tt_smux *m, struct tt_smux_frame f)
         return TT_E_PROTO;
     m->in.stream = find_stream(m, f.sid);
     m->in.payload_left = f.length;
-    m->in.upd_have = 0;
     return TT_OK;
 }
 
@@ -94,17 +93,17 @@ static int begin_rst(struct tt_smux *m, struct tt_smux_frame f)
         return TT_E_PROTO;
     m->in.stream = find_stream(m, f.sid);
     m->in.payload_left = f.length;
-    m->in.upd_have = 0;
     return TT_OK;
 }
 
 /* A whole header has come. TT_E_AGAIN: it must wait, nothing has changed. */
 static int begin_frame(struct tt_smux *m)
 {
-    const struct tt_smux_frame f = tt_smux_frame_read(m->in.header);
+    const struct tt_smux_frame f = tt_smux_frame_read(m->in.bytes);
     int err = check_version(m, f.version);
     if (err)
         return err;
+    m->in.cmd = f.cmd;
     switch (f.cmd) {
     case TT_SMUX_SYN:
         return f.length ? TT_E_PROTO : take_syn(m, f.sid);
@@ -139,7 +138,7 @@ static int take_header(struct tt_smux *m, struct tt_span *in)
         return TT_E_AGAIN;
     }
     m->in.have =
-        (uint8_t)(m->in.have + gather(m->in.header + m->in.have, TT_SMUX_HEADER - m->in.have, in));
+        (uint8_t)(m->in.have + gather(m->in.bytes + m->in.have, TT_SMUX_HEADER - m->in.have, in));
     if (m->in.have < TT_SMUX_HEADER)
         return TT_OK;
     m->in.syn_waits = false;
@@ -159,8 +158,8 @@ static int take_header(struct tt_smux *m, struct tt_span *in)
 
 static void upd_came(struct tt_smux *m, struct tt_smux_stream *s)
 {
-    if (tt_smux_send_window_update(&s->send_window, tt_get_le32(m->in.upd),
-                                   tt_get_le32(m->in.upd + 4)))
+    if (tt_smux_send_window_update(&s->send_window, tt_get_le32(m->in.bytes),
+                                   tt_get_le32(m->in.bytes + 4)))
         tt_smux_stream_break(s);
     else
         tt_smux_stream_update_sending(s);
@@ -169,15 +168,18 @@ static void upd_came(struct tt_smux *m, struct tt_smux_stream *s)
 /* The body of an UPD or RST. */
 static int take_body(struct tt_smux *m, struct tt_span *in)
 {
-    const uint8_t n = gather(m->in.upd + m->in.upd_have, m->in.payload_left, in);
+    const uint8_t n = gather(m->in.bytes + m->in.have, m->in.payload_left, in);
     struct tt_smux_stream *s = m->in.stream;
 
-    m->in.upd_have = (uint8_t)(m->in.upd_have + n);
+    m->in.have = (uint8_t)(m->in.have + n);
     m->in.payload_left -= n;
-    if (m->in.payload_left > 0 || !s)
+    if (m->in.payload_left > 0)
         return TT_OK;
-    if (m->in.header[1] == TT_SMUX_RST)
-        tt_smux_stream_reset_by_peer(s, tt_get_le32(m->in.upd));
+    m->in.have = 0;
+    if (!s)
+        return TT_OK;
+    if (m->in.cmd == TT_SMUX_RST)
+        tt_smux_stream_reset_by_peer(s, tt_get_le32(m->in.bytes));
     else
         upd_came(m, s);
     return TT_OK;
@@ -205,7 +207,7 @@ static int take_some(struct tt_smux *m, struct tt_span *in, struct tt_slab *slab
 {
     if (m->in.payload_left == 0)
         return take_header(m, in);
-    if (m->in.header[1] == TT_SMUX_UPD || m->in.header[1] == TT_SMUX_RST)
+    if (m->in.cmd == TT_SMUX_UPD || m->in.cmd == TT_SMUX_RST)
         return take_body(m, in);
     return take_payload(m, in, slab);
 }

@@ -33,11 +33,11 @@ struct tt_smux_stream {
     bool wants_writable; /* a write met TT_E_FULL */
     bool sends;          /* it is in m->sending */
     uint32_t reset_code; /* its code, or ours while DUE_RST */
-    int32_t turn_left;   /* bytes that it may still send before it goes to the end of m->sending */
+    struct tt_smux_send_window send_window;
+    int32_t turn_left; /* bytes that it may still send before it goes to the end of m->sending */
     uint64_t promised_bytes; /* counted in m->promised_bytes */
     uint64_t last_offset; /* of m->sent_offset, behind the last SYN, data or FIN of this stream */
     uint64_t wait_offset; /* in m->ack_wait: what must be acknowledged */
-    struct tt_smux_send_window send_window;
     struct tt_smux_receive_window receive_window;
     struct tt_smux_unsent unsent;
     struct tt_smux_received received;
