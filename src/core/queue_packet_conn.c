@@ -41,9 +41,11 @@ static struct tt_server_session *of_endpoint(struct tt_endpoint *e)
 
 static void mark_dirty(struct tt_queue_packet_conn *q, struct tt_server_session *s)
 {
-    tt_list_remove(&s->idle_node); /* until it is flushed: it may have a carrier again */
-    if (!tt_list_linked(&s->dirty_node))
-        tt_list_push_back(&q->dirty, &s->dirty_node);
+    if (s->dirty)
+        return;
+    s->dirty = true;
+    tt_list_remove(&s->turn_node); /* not idle until it is flushed: it may have a carrier again */
+    tt_list_push_back(&q->dirty, &s->turn_node);
 }
 
 static void leave_map(struct tt_queue_packet_conn *q, struct tt_server_session *s)
@@ -56,9 +58,8 @@ static void free_session(struct tt_queue_packet_conn *q, struct tt_server_sessio
 {
     leave_map(q, s);
     tt_heap_remove(&q->timers, &s->timer);
-    tt_list_remove(&s->dirty_node);
+    tt_list_remove(&s->turn_node);
     tt_list_remove(&s->state_node);
-    tt_list_remove(&s->idle_node);
     if (s->state == TT_SERVER_SESSION_WAITING)
         q->waiting_count--;
     tt_endpoint_dispose(&s->endpoint);
@@ -197,7 +198,7 @@ static bool make_room(struct tt_queue_packet_conn *q)
     if (!node)
         return false;
     q->stats.closed_early++;
-    finish(q, TT_CONTAINER_OF(node, struct tt_server_session, idle_node));
+    finish(q, TT_CONTAINER_OF(node, struct tt_server_session, turn_node));
     return true;
 }
 
@@ -654,7 +655,8 @@ struct tt_server_session *tt_queue_packet_conn_next_dirty(struct tt_queue_packet
     struct tt_list_node *node = tt_list_pop_front(&q->dirty);
     if (!node)
         return NULL;
-    struct tt_server_session *s = TT_CONTAINER_OF(node, struct tt_server_session, dirty_node);
+    struct tt_server_session *s = TT_CONTAINER_OF(node, struct tt_server_session, turn_node);
+    s->dirty = false;
     if (tt_list_linked(&s->remote.node) && s->endpoint.heard_us > s->remote.used_us)
         tt_remote_map_use(&q->remotes, &s->remote, s->endpoint.heard_us);
     return s;
@@ -666,8 +668,8 @@ void tt_queue_packet_conn_flushed(struct tt_queue_packet_conn *q, struct tt_serv
         finish(q, s);
         return;
     }
-    if (is_idle(s) && !tt_list_linked(&s->idle_node))
-        tt_list_push_back(&q->idle, &s->idle_node);
+    if (is_idle(s) && !tt_list_linked(&s->turn_node))
+        tt_list_push_back(&q->idle, &s->turn_node);
     const uint64_t deadline_us = tt_endpoint_deadline(&s->endpoint);
     if (deadline_us != s->timer.key)
         tt_heap_update(&q->timers, &s->timer, deadline_us);

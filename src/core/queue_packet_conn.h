@@ -52,12 +52,13 @@ struct tt_server_session {
     struct tt_endpoint endpoint;
     struct tt_remote remote;        /* in the map, unless replaced by a new conversation (K-39) */
     struct tt_heap_node timer;      /* the endpoint's deadline */
-    struct tt_list_node dirty_node; /* something may have to be sent or reported */
+    struct tt_list_node turn_node;  /* in the list of dirty ones; or, closed with nothing left to
+                                       deliver and no carrier, of idle ones */
     struct tt_list_node state_node; /* in the accept or the closed list */
-    struct tt_list_node idle_node;  /* closed, nothing left to deliver, and no carrier */
     uint64_t closed_at_us;
     uint64_t begun_us; /* M-17 */
     enum tt_server_session_state state;
+    bool dirty; /* something may have to be sent or reported */
     void *user; /* the driver's; NULL at first */
 };
 
