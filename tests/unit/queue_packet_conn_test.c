@@ -427,6 +427,32 @@ static void test_sessions_expire_in_the_order_of_their_silence(void **state)
     session_world_close(&w);
 }
 
+/* What is left of a session with a stream when its client has gone: that is what decides how many a
+ * server can hold. Whoever adds to it raises the limit here, and knows it.
+ */
+static void test_a_session_at_rest_costs_little(void **state)
+{
+    (void)state;
+    struct session s;
+    struct tt_smux_stream *stream;
+    bool ended;
+    open_session(&s);
+    struct tt_queue_packet_conn *q = &s.world.server;
+    assert_int_equal(tt_smux_accept(&s.accepted->endpoint.smux, &stream), TT_OK);
+    assert_int_equal(read_bytes(stream, &ended), 100);
+    write_bytes(stream, 100000);
+    tt_queue_packet_conn_touched(q, s.world.now_us, s.accepted);
+    carry_all(&s.world, &s.client, &s.server);
+    assert_int_equal(read_bytes(s.stream, &ended), 100000);
+    tt_endpoint_carrier_close(&s.world.client, s.world.now_us, &s.client);
+    tt_queue_packet_conn_detach(q, s.world.now_us, &s.server);
+    flush_dirty(&s.world);
+    const size_t before = s.world.memory.live_bytes;
+    tt_queue_packet_conn_dispose(q);
+    assert_in_range(before - s.world.memory.live_bytes, 1, 1700);
+    session_world_close(&s.world);
+}
+
 /* What an idle session gives back costs no data: the stream goes on where it was. */
 static void test_an_idle_session_holds_little_and_its_stream_resumes(void **state)
 {
@@ -749,6 +775,7 @@ int main(void)
         cmocka_unit_test(test_a_packet_puts_expiry_off),
         cmocka_unit_test(test_a_session_that_nobody_accepted_expires_without_a_trace),
         cmocka_unit_test(test_sessions_expire_in_the_order_of_their_silence),
+        cmocka_unit_test(test_a_session_at_rest_costs_little),
         cmocka_unit_test(test_an_idle_session_holds_little_and_its_stream_resumes),
         cmocka_unit_test(test_a_closed_session_still_acknowledges_for_a_while),
         cmocka_unit_test(test_no_new_session_comes_of_a_closed_one_in_the_middle),
