@@ -4,8 +4,6 @@
 
 #include "core/base/ring.h"
 
-#define FIRST_CAPACITY 8u
-
 void tt_ring_dispose(struct tt_ring *ring, const struct tt_alloc *alloc)
 {
     if (ring->items)
@@ -16,7 +14,7 @@ void tt_ring_dispose(struct tt_ring *ring, const struct tt_alloc *alloc)
 int tt_ring_grow(struct tt_ring *ring, const struct tt_alloc *alloc, size_t item_size,
                  uint32_t first, uint32_t count, uint32_t want)
 {
-    struct tt_ring bigger = {.capacity = ring->capacity ? ring->capacity : FIRST_CAPACITY};
+    struct tt_ring bigger = {.capacity = ring->capacity ? ring->capacity : 1};
     while (bigger.capacity < want)
         bigger.capacity *= 2;
     if (bigger.capacity > SIZE_MAX / item_size)

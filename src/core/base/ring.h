@@ -2,8 +2,8 @@
  *
  * The ring knows no head and no tail: its user owns a range [first, first + count) of 32-bit
  * numbers that slides upwards, and reserves before it adds. Memory follows the range: none before
- * the first item, doubled when it must grow, given back by tt_ring_dispose when the user is idle.
- * Items of a number that was never written are all zeroes.
+ * the first item, that of one item with it, doubled when it must grow, given back by
+ * tt_ring_dispose when the user is idle. Items of a number that was never written are all zeroes.
  */
 #ifndef TT_CORE_BASE_RING_H
 #define TT_CORE_BASE_RING_H

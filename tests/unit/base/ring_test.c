@@ -82,7 +82,8 @@ static void test_new_numbers_are_zeroes(void **state)
 static void test_memory_follows_what_is_reserved(void **state)
 {
     (void)state;
-    static const uint32_t sizes[][2] = {{0, 0}, {1, 8}, {8, 8}, {9, 16}, {17, 32}, {1000, 1024}};
+    static const uint32_t sizes[][2] = {{0, 0}, {1, 1},  {2, 2},      {3, 4},
+                                        {8, 8}, {9, 16}, {1000, 1024}};
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
         assert_int_equal(reserve(0, 0, sizes[i][0]), TT_OK);
         assert_int_equal(ring.capacity, sizes[i][1]);
