@@ -27,7 +27,7 @@ static const struct {
     const char *error; /* in the message */
 } bad[] = {
     {{NULL}, "no command"},
-    {{"serve"}, "argument serve: the first word must be server or client"},
+    {{"serve"}, "argument serve: the first word must be server, client"},
     {{SERVER, "--drain"}, "option --drain: needs a value"},
     {{SERVER, "--insecure=1"}, "option --insecure=1: takes no value"},
     {{SERVER, "--drain=x"}, "option --drain x: it is not a number of seconds"},
