@@ -9,7 +9,7 @@ static const int numbers[TT_SIGNALS] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
 
 static void end(struct tt_signals *s)
 {
-    if (s->ends++ > 0)
+    if (s->ends++ > 0 || s->over)
         _exit(TT_EXIT_FAILED);
     if (s->server)
         tt_tunnel_server_drain(s->server);
@@ -31,6 +31,8 @@ static void arrived(uv_signal_t *handle, int number)
     tt_worker_turn(s->context->worker);
     if (number == SIGTERM || number == SIGINT)
         end(s);
+    else if (s->over)
+        return;
     else if (number == SIGHUP)
         read_lists(s);
     else if (s->server)
@@ -49,4 +51,11 @@ int tt_signals_begin(struct tt_signals *s)
         s->handles[i].data = s;
     }
     return TT_OK;
+}
+
+void tt_signals_over(struct tt_signals *s)
+{
+    const bool entered = tt_worker_enter(s->context->worker);
+    s->over = true;
+    tt_worker_leave(s->context->worker, entered);
 }

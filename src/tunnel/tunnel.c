@@ -38,6 +38,7 @@ static int run_server(struct tt_context *c, struct tt_signals *signals)
     if (tt_loop_start(c->worker))
         tt_context_over(c, TT_EXIT_FAILED);
     tt_context_await(c);
+    tt_signals_over(signals);
     tt_tunnel_server_end(signals->server);
     return c->status;
 }
@@ -50,6 +51,7 @@ static int run_client(struct tt_context *c, struct tt_signals *signals)
     if (tt_loop_start(c->worker))
         tt_context_over(c, TT_EXIT_FAILED);
     tt_context_await(c);
+    tt_signals_over(signals);
     tt_tunnel_client_end(signals->client);
     return c->status;
 }

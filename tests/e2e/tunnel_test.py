@@ -518,6 +518,20 @@ def test_a_server_without_streams_ends_at_once():
         equal(server.stop(), 0, "exit status")
 
 
+def test_a_client_that_lingers_ends_at_once_when_told_again():
+    with EchoServer() as target, tunnel(("--forward", target.address), ("--listen", "0")) as (server, client):
+        s = connect(client.addresses[0])
+        s.sendall(b"x")
+        equal(read_exactly(s, 1), b"x", "what came back")
+        server.pause()  # nothing is acknowledged any more
+        client.process.send_signal(signal.SIGTERM)
+        check(is_reset(s), "it ended in order")
+        for number in (signal.SIGUSR1, signal.SIGHUP, signal.SIGTERM):
+            client.process.send_signal(number)
+        equal(client.wait(), 1, "exit status")
+        server.go_on()
+
+
 def test_lists_are_read_again():
     with EchoServer() as one, EchoServer() as two, tempfile.NamedTemporaryFile("w") as config:
         def write(*lines):
