@@ -16,6 +16,12 @@ int tt_queue_packet_conn_init(struct tt_queue_packet_conn *q,
                               const struct tt_queue_packet_conn_config *config)
 {
     *q = (struct tt_queue_packet_conn){.config = *config};
+    tt_quota_init(&q->own_sessions, config->max_sessions);
+    tt_quota_init(&q->own_waiting, config->accept_backlog);
+    if (!q->config.sessions_quota)
+        q->config.sessions_quota = &q->own_sessions;
+    if (!q->config.waiting_quota)
+        q->config.waiting_quota = &q->own_waiting;
     tt_remote_map_init(&q->remotes, config->tuning.session_timeout_us, config->hash_key,
                        config->alloc);
     tt_remote_map_init(&q->remembered, config->closed_us, config->hash_key, config->alloc);
@@ -24,7 +30,8 @@ int tt_queue_packet_conn_init(struct tt_queue_packet_conn *q,
     tt_list_init(&q->waiting);
     tt_list_init(&q->closed);
     tt_list_init(&q->idle);
-    return config->max_sessions > 0 && config->accept_backlog > 0 ? TT_OK : TT_E_INVAL;
+    return q->config.sessions_quota->most > 0 && q->config.waiting_quota->most > 0 ? TT_OK
+                                                                                   : TT_E_INVAL;
 }
 
 /* --- sessions: beginning and end --- */
@@ -61,10 +68,11 @@ static void free_session(struct tt_queue_packet_conn *q, struct tt_server_sessio
     tt_list_remove(&s->turn_node);
     tt_list_remove(&s->state_node);
     if (s->state == TT_SERVER_SESSION_WAITING)
-        q->waiting_count--;
+        tt_quota_put(q->config.waiting_quota, 1);
     tt_endpoint_dispose(&s->endpoint);
     q->config.alloc->put(q->config.alloc->ctx, s);
     q->sessions--;
+    tt_quota_put(q->config.sessions_quota, 1);
 }
 
 static int init_endpoint(struct tt_queue_packet_conn *q, struct tt_server_session *s,
@@ -175,10 +183,15 @@ static bool is_overdue(const struct tt_server_session *s, uint64_t now_us)
     return tt_list_empty(&s->endpoint.carriers) && now_us > tt_deadline_after(heard_us, most_us);
 }
 
+static bool is_crowded(const struct tt_quota *sessions)
+{
+    return tt_quota_taken(sessions) > sessions->most / 2;
+}
+
 static void thin_out(struct tt_queue_packet_conn *q, uint64_t now_us)
 {
     struct tt_list_node *node = tt_list_first(&q->remotes.by_use);
-    for (unsigned i = 0; i < LOOKED_AT && node && q->sessions > q->config.max_sessions / 2; i++) {
+    for (unsigned i = 0; i < LOOKED_AT && node && is_crowded(q->config.sessions_quota); i++) {
         struct tt_server_session *s = of_remote(TT_CONTAINER_OF(node, struct tt_remote, node));
         node = tt_list_next(&q->remotes.by_use, node);
         if (!is_overdue(s, now_us))
@@ -192,7 +205,7 @@ static void thin_out(struct tt_queue_packet_conn *q, uint64_t now_us)
  * whose client was not heard again stays to tell it of the end. When the choice is between that and
  * a new client, the new one is served: the ID is remembered, so no ghost comes of the old one.
  */
-static bool make_room(struct tt_queue_packet_conn *q)
+bool tt_queue_packet_conn_make_room(struct tt_queue_packet_conn *q)
 {
     struct tt_list_node *node = tt_list_first(&q->idle);
     if (!node)
@@ -202,18 +215,35 @@ static bool make_room(struct tt_queue_packet_conn *q)
     return true;
 }
 
-/* Whether one more may begin; what stands in its way is counted. */
-static bool may_begin(struct tt_queue_packet_conn *q)
+/* A place among all sessions and among those that wait. false: there is none, and that was counted.
+ */
+static bool take_places(struct tt_queue_packet_conn *q)
 {
-    if (q->waiting_count >= q->config.accept_backlog) {
+    struct tt_quota *sessions = q->config.sessions_quota;
+    if (!tt_quota_take(q->config.waiting_quota, 1)) {
         q->stats.backlog_full++;
         return false;
     }
-    if (q->sessions >= q->config.max_sessions && !make_room(q)) {
-        q->stats.sessions_full++;
-        return false;
+    if (tt_quota_take(sessions, 1) ||
+        (tt_queue_packet_conn_make_room(q) && tt_quota_take(sessions, 1)))
+        return true;
+    tt_quota_put(q->config.waiting_quota, 1);
+    q->stats.sessions_full++;
+    return false;
+}
+
+/* Memory and the places. NULL: there is none, and that was counted. */
+static struct tt_server_session *get_session(struct tt_queue_packet_conn *q)
+{
+    if (!take_places(q))
+        return NULL;
+    struct tt_server_session *s = q->config.alloc->get(q->config.alloc->ctx, sizeof *s);
+    if (!s) {
+        tt_quota_put(q->config.sessions_quota, 1);
+        tt_quota_put(q->config.waiting_quota, 1);
+        q->stats.no_memory++;
     }
-    return true;
+    return s;
 }
 
 /* seal: taken over; NULL: a plain session. */
@@ -221,18 +251,13 @@ static struct tt_server_session *begin(struct tt_queue_packet_conn *q, uint64_t 
                                        const struct tt_session_id *id, uint32_t conv,
                                        struct tt_seal *seal)
 {
-    struct tt_server_session *s = NULL;
-    if (may_begin(q)) {
-        s = q->config.alloc->get(q->config.alloc->ctx, sizeof *s);
-        q->stats.no_memory += !s;
-    }
+    struct tt_server_session *s = get_session(q);
     if (!s) {
         tt_seal_free(seal, q->config.alloc);
         return NULL;
     }
     *s = (struct tt_server_session){.state = TT_SERVER_SESSION_WAITING, .begun_us = now_us};
     q->sessions++;
-    q->waiting_count++;
     if (set_up(q, s, id, conv, seal, now_us)) {
         q->stats.no_memory++;
         free_session(q, s);
@@ -457,13 +482,18 @@ static int greet(struct tt_queue_packet_conn *q, uint64_t now_us, struct tt_carr
 
 /* --- packets of sealed sessions --- */
 
+static bool is_used_up(const struct tt_quota *quota)
+{
+    return tt_quota_taken(quota) >= quota->most;
+}
+
 static void hear_init(struct tt_queue_packet_conn *q, uint64_t now_us, struct tt_carrier *c,
                       struct tt_span packet)
 {
     thin_out(q, now_us);
     const struct tt_server_session *s = find(q, &c->id);
-    const bool full = q->waiting_count >= q->config.accept_backlog ||
-                      (q->sessions >= q->config.max_sessions && tt_list_empty(&q->idle));
+    const bool full = is_used_up(q->config.waiting_quota) ||
+                      (is_used_up(q->config.sessions_quota) && tt_list_empty(&q->idle));
     tt_gate_hear_init(q->config.gate, now_us, c, packet, s ? s->endpoint.seal : NULL, full);
 }
 
@@ -576,7 +606,7 @@ int tt_queue_packet_conn_accept(struct tt_queue_packet_conn *q, struct tt_server
         return TT_E_AGAIN;
     *s = TT_CONTAINER_OF(node, struct tt_server_session, state_node);
     (*s)->state = TT_SERVER_SESSION_ACCEPTED;
-    q->waiting_count--;
+    tt_quota_put(q->config.waiting_quota, 1);
     mark_dirty(q, *s); /* what it holds already is to be reported */
     return TT_OK;
 }

@@ -18,6 +18,7 @@
 
 #include "core/base/heap.h"
 #include "core/base/list.h"
+#include "core/base/quota.h"
 #include "core/gate.h"
 #include "core/remote_map.h"
 #include "core/session/endpoint.h"
@@ -29,6 +30,8 @@ struct tt_queue_packet_conn_config {
                                          limit the closed that wait for nothing make room */
     uint32_t max_remembered;          /* IDs of sessions that are over; the oldest is forgotten */
     uint32_t accept_backlog;          /* sessions waiting to be accepted (K-40) */
+    struct tt_quota *sessions_quota;  /* instead of these two, when several share such limits: */
+    struct tt_quota *waiting_quota;   /* borrowed. NULL: this one alone has its own */
     uint64_t
         closed_us; /* how long a closed session's ID is remembered, and its acks repeated */
     uint8_t hash_key[TT_SIPHASH_KEY];
@@ -87,12 +90,12 @@ struct tt_queue_packet_conn {
     struct tt_list closed;  /* oldest first */
     struct tt_list idle;    /* of those, the ones that can make room; oldest first */
     uint32_t sessions;      /* all objects */
-    uint32_t waiting_count;
-    uint64_t attached; /* carriers so far */
+    struct tt_quota own_sessions, own_waiting; /* when none are shared */
+    uint64_t attached;                         /* carriers so far */
     struct tt_queue_packet_conn_stats stats;
 };
 
-/* 0 or TT_E_INVAL. Allocates nothing. */
+/* 0 or TT_E_INVAL. Allocates nothing. q must not be moved afterwards. */
 int tt_queue_packet_conn_init(struct tt_queue_packet_conn *q,
                               const struct tt_queue_packet_conn_config *config);
 
@@ -152,6 +155,11 @@ void tt_queue_packet_conn_close(struct tt_queue_packet_conn *q, uint64_t now_us,
  * (M-18). They learn of it when they come back.
  */
 void tt_queue_packet_conn_review_clients(struct tt_queue_packet_conn *q);
+
+/* Ends a closed session that waits for nothing, so that its place in the quota is free for another
+ * one that shares it. false: there is none. The same happens by itself when a session begins here.
+ */
+bool tt_queue_packet_conn_make_room(struct tt_queue_packet_conn *q);
 
 uint64_t tt_queue_packet_conn_deadline(const struct tt_queue_packet_conn *q);
 void tt_queue_packet_conn_handle_timeout(struct tt_queue_packet_conn *q, uint64_t now_us);

@@ -24,15 +24,20 @@ struct session {
     struct tt_smux_stream *stream;
 };
 
-static void open_session(struct session *s)
+static void open_session_with(struct session *s, const struct session_setup *setup)
 {
-    session_world_open(&s->world, NULL);
+    session_world_open(&s->world, setup);
     client_opens(&s->world, &s->client);
     server_attaches(&s->world, &s->server);
     s->stream = client_stream(&s->world, 100);
     carry_all(&s->world, &s->client, &s->server);
     s->accepted = accept_session(&s->world);
     flush_dirty(&s->world);
+}
+
+static void open_session(struct session *s)
+{
+    open_session_with(s, NULL);
 }
 
 /* --- what begins a session (R-18) --- */
@@ -189,7 +194,7 @@ static void test_every_refused_allocation_begins_no_session_and_leaks_nothing(vo
         assert_int_equal(w.server.sessions + w.server.stats.no_memory, 1);
         first_packet(&w, &c, WORLD_CONV, 0);
         assert_int_equal(w.server.sessions, 1);
-        assert_int_equal(w.server.waiting_count, 1);
+        assert_int_equal(tt_quota_taken(&w.server.own_waiting), 1);
         session_world_close(&w);
     }
 }
@@ -223,7 +228,7 @@ static void test_a_new_conversation_replaces_one_that_nobody_has_accepted(void *
     first_packet(&w, &c, WORLD_CONV, 0);
     first_packet(&w, &c, WORLD_CONV + 1, 0);
     assert_int_equal(w.server.sessions, 1);
-    assert_int_equal(w.server.waiting_count, 1);
+    assert_int_equal(tt_quota_taken(&w.server.own_waiting), 1);
     assert_int_equal(accept_session(&w)->endpoint.config.conv, WORLD_CONV + 1);
     session_world_close(&w);
 }
@@ -398,7 +403,7 @@ static void test_a_session_that_nobody_accepted_expires_without_a_trace(void **s
     w.now_us += w.server.config.tuning.session_timeout_us;
     tt_queue_packet_conn_handle_timeout(&w.server, w.now_us);
     assert_int_equal(w.server.sessions, 0);
-    assert_int_equal(w.server.waiting_count, 0);
+    assert_int_equal(tt_quota_taken(&w.server.own_waiting), 0);
     assert_null(tt_queue_packet_conn_next_dirty(&w.server));
     session_world_close(&w);
 }
@@ -551,7 +556,7 @@ static void fill(struct full *f)
 {
     open_session(&f->first);
     struct session_world *w = &f->first.world;
-    w->server.config.max_sessions = 2;
+    w->server.own_sessions.most = 2;
     tt_queue_packet_conn_close(&w->server, w->now_us, f->first.accepted);
     w->id.bytes[0] = 2;
     server_attaches(w, &f->second);
@@ -653,6 +658,95 @@ static void test_a_closed_session_with_data_to_deliver_makes_no_room(void **stat
     third_client(&f);
     assert_room(&f, false);
     session_world_close(w);
+}
+
+/* --- limits that several share --- */
+
+/* Two servers, each with clients of its own. */
+struct sharing {
+    struct tt_quota sessions, waiting;
+    struct session first;
+    struct session_world second;
+    struct tt_carrier carriers[3];
+};
+
+static void share(struct sharing *sh, size_t sessions, size_t waiting)
+{
+    tt_quota_init(&sh->sessions, sessions);
+    tt_quota_init(&sh->waiting, waiting);
+    struct session_setup setup = usual_setup();
+    setup.sessions_quota = &sh->sessions;
+    setup.waiting_quota = &sh->waiting;
+    open_session_with(&sh->first, &setup);
+    session_world_open(&sh->second, &setup);
+}
+
+static void stop_sharing(struct sharing *sh)
+{
+    session_world_close(&sh->first.world);
+    session_world_close(&sh->second);
+    assert_int_equal(tt_quota_taken(&sh->sessions), 0);
+    assert_int_equal(tt_quota_taken(&sh->waiting), 0);
+}
+
+static void another_client(struct session_world *w, struct tt_carrier *c, uint8_t name)
+{
+    w->id.bytes[0] = name;
+    server_attaches(w, c);
+    first_packet(w, c, WORLD_CONV, 0);
+}
+
+static void test_a_shared_limit_of_sessions_is_one_for_all(void **state)
+{
+    (void)state;
+    struct sharing sh;
+    share(&sh, 2, 10);
+    another_client(&sh.second, &sh.carriers[0], 1);
+    another_client(&sh.second, &sh.carriers[1], 2);
+    another_client(&sh.first.world, &sh.carriers[2], 3);
+    assert_int_equal(sh.second.server.sessions, 1);
+    assert_int_equal(sh.second.server.stats.sessions_full, 1);
+    assert_int_equal(sh.first.world.server.sessions, 1);
+    assert_int_equal(sh.first.world.server.stats.sessions_full, 1);
+    assert_int_equal(tt_quota_taken(&sh.sessions), 2);
+    assert_int_equal(tt_quota_taken(&sh.waiting), 1); /* the refused have left their places */
+    stop_sharing(&sh);
+}
+
+static void test_a_shared_backlog_is_one_for_all(void **state)
+{
+    (void)state;
+    struct sharing sh;
+    share(&sh, 10, 1);
+    another_client(&sh.second, &sh.carriers[0], 1);
+    another_client(&sh.first.world, &sh.carriers[1], 2);
+    assert_int_equal(sh.first.world.server.stats.backlog_full, 1);
+    assert_int_equal(tt_quota_taken(&sh.sessions), 2);
+    accept_session(&sh.second);
+    first_packet(&sh.first.world, &sh.carriers[1], WORLD_CONV, 0);
+    assert_int_equal(sh.first.world.server.stats.sessions_begun, 2);
+    stop_sharing(&sh);
+}
+
+static void test_room_is_made_for_another_one(void **state)
+{
+    (void)state;
+    struct sharing sh;
+    share(&sh, 1, 1);
+    struct session_world *w = &sh.first.world;
+    assert_false(tt_queue_packet_conn_make_room(&w->server)); /* it is not closed */
+    tt_queue_packet_conn_close(&w->server, w->now_us, sh.first.accepted);
+    carry_down(w, &sh.first.server, &sh.first.client);
+    tt_queue_packet_conn_detach(&w->server, w->now_us, &sh.first.server);
+    flush_dirty(w);
+    another_client(&sh.second, &sh.carriers[0], 1);
+    assert_int_equal(sh.second.server.stats.sessions_full, 1);
+    assert_true(tt_queue_packet_conn_make_room(&w->server));
+    assert_false(tt_queue_packet_conn_make_room(&w->server));
+    assert_int_equal(w->server.stats.closed_early, 1);
+    first_packet(&sh.second, &sh.carriers[0], WORLD_CONV, 0);
+    assert_int_equal(sh.second.server.stats.sessions_begun, 1);
+    stop_sharing(&sh);
 }
 
 static void test_what_has_something_to_say_is_listed_once_a_turn(void **state)
@@ -784,6 +878,9 @@ int main(void)
         cmocka_unit_test(test_a_closed_session_whose_client_has_come_again_makes_no_room),
         cmocka_unit_test(test_a_session_that_is_not_closed_makes_no_room),
         cmocka_unit_test(test_a_closed_session_with_data_to_deliver_makes_no_room),
+        cmocka_unit_test(test_a_shared_limit_of_sessions_is_one_for_all),
+        cmocka_unit_test(test_a_shared_backlog_is_one_for_all),
+        cmocka_unit_test(test_room_is_made_for_another_one),
         cmocka_unit_test(test_what_has_something_to_say_is_listed_once_a_turn),
         cmocka_unit_test(test_a_packet_and_the_application_each_put_a_session_on_the_list),
         cmocka_unit_test(test_a_closed_session_is_no_business_of_its_application_any_more),

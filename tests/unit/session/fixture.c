@@ -64,6 +64,8 @@ void session_world_open(struct session_world *w, const struct session_setup *set
         .tuning = s->server,
         .max_sessions = s->max_sessions,
         .accept_backlog = s->accept_backlog,
+        .sessions_quota = s->sessions_quota,
+        .waiting_quota = s->waiting_quota,
         .closed_us = s->closed_us,
         .max_remembered = 100,
         .slabs = &w->slabs,

@@ -36,6 +36,7 @@ struct session_setup {
     struct tt_endpoint_tuning client, server;
     uint8_t smux_version;
     uint32_t max_sessions, accept_backlog;
+    struct tt_quota *sessions_quota, *waiting_quota; /* NULL: of its own */
     uint64_t closed_us;
     const struct tt_carrier_limits *limits; /* of carriers at both ends */
 };
