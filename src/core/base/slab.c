@@ -29,6 +29,23 @@ void tt_slab_pool_init(struct tt_slab_pool *pool, const struct tt_alloc *alloc, 
     *pool = (struct tt_slab_pool){.alloc = alloc, .limit_bytes = limit_bytes};
 }
 
+void tt_slab_pool_share(struct tt_slab_pool *pool, struct tt_quota *quota, size_t piece_bytes)
+{
+    assert(pool->live_bytes == 0 && piece_bytes >= TT_SLAB_LARGE_BYTES);
+    pool->quota = quota;
+    pool->piece_bytes = piece_bytes;
+    pool->limit_bytes = 0;
+}
+
+void tt_slab_pool_unshare(struct tt_slab_pool *pool)
+{
+    if (!pool->quota)
+        return;
+    tt_quota_put(pool->quota, pool->limit_bytes);
+    pool->quota = NULL;
+    pool->limit_bytes = 0;
+}
+
 void tt_slab_pool_trim(struct tt_slab_pool *pool)
 {
     for (unsigned c = 0; c < TT_SLAB_CLASSES; c++) {
@@ -91,8 +108,35 @@ static bool fits(const struct tt_slab_pool *pool, enum tt_slab_class class, size
     return bytes <= limit_bytes && pool->live_bytes <= limit_bytes - bytes;
 }
 
+/* Another piece of the shared limit. false: there is none, or the limit is fixed. */
+static bool take_piece(struct tt_slab_pool *pool)
+{
+    if (!pool->quota || !tt_quota_take(pool->quota, pool->piece_bytes))
+        return false;
+    pool->limit_bytes += pool->piece_bytes;
+    return true;
+}
+
+static void put_spare_piece(struct tt_slab_pool *pool)
+{
+    if (!pool->quota || pool->limit_bytes - pool->live_bytes < 2 * pool->piece_bytes)
+        return;
+    pool->limit_bytes -= pool->piece_bytes;
+    tt_quota_put(pool->quota, pool->piece_bytes);
+}
+
+/* Where the limit is shared, what others have taken counts as full. */
+static bool may_write_shared(const struct tt_slab_pool *pool, enum tt_slab_class class)
+{
+    const size_t most = pool->quota->most;
+    const size_t more = fits(pool, class, pool->limit_bytes) ? 0 : pool->piece_bytes;
+    return tt_quota_taken(pool->quota) + more <= most - most / 8;
+}
+
 bool tt_slab_may_write(const struct tt_slab_pool *pool, enum tt_slab_class class)
 {
+    if (pool->quota)
+        return may_write_shared(pool, class);
     return fits(pool, class, pool->limit_bytes - pool->limit_bytes / 8);
 }
 
@@ -101,7 +145,7 @@ struct tt_slab *tt_slab_get(struct tt_slab_pool *pool, enum tt_slab_class class)
     const uint32_t bytes = classes[class].bytes;
     struct tt_slab *slab = NULL;
 
-    if (fits(pool, class, pool->limit_bytes)) {
+    if (fits(pool, class, pool->limit_bytes) || take_piece(pool)) {
         slab = take_spare(pool, class);
         if (!slab)
             slab = pool->alloc->get(pool->alloc->ctx, bytes);
@@ -124,6 +168,7 @@ void tt_slab_release(struct tt_slab *slab)
     if (slab->account)
         slab->account->bytes -= slab->capacity;
     pool->live_bytes -= classes[class].bytes;
+    put_spare_piece(pool);
     if (pool->spare_count[class] >= most_spare(pool, class)) {
         pool->alloc->put(pool->alloc->ctx, slab);
         return;

@@ -7,7 +7,8 @@
  * cleared by it when it is wanted again. So a pool that somebody ages keeps more, a surplus, which
  * goes when it was not needed for a while.
  *
- * Not thread-safe: one pool serves the sessions of one worker. Counts are plain integers.
+ * Not thread-safe: one pool serves the sessions of one worker. Counts are plain integers. Several
+ * pools may share a limit, of which each takes pieces, large ones and rarely.
  */
 #ifndef TT_CORE_BASE_SLAB_H
 #define TT_CORE_BASE_SLAB_H
@@ -19,6 +20,7 @@
 #include <turbotunnel/alloc.h>
 
 #include "core/base/bytes.h"
+#include "core/base/quota.h"
 
 /* Sizes in bytes, the slab's own header included. */
 enum tt_slab_class { TT_SLAB_SMALL, TT_SLAB_MEDIUM, TT_SLAB_LARGE, TT_SLAB_CLASSES };
@@ -50,8 +52,10 @@ struct tt_slab_pool {
                                 reader sets it and owns the reference. */
     const struct tt_alloc *alloc; /* borrowed; outlives the pool */
     size_t limit_bytes;           /* most that may be live at once */
-    size_t live_bytes;            /* in use, spare ones not counted */
-    uint64_t refused;             /* gets that met the limit or an allocator without memory */
+    struct tt_quota *quota;       /* whence the limit comes, piece by piece; or NULL: it is fixed */
+    size_t piece_bytes;
+    size_t live_bytes; /* in use, spare ones not counted */
+    uint64_t refused;  /* gets that met the limit or an allocator without memory */
     struct tt_slab *spare[TT_SLAB_CLASSES];
     uint32_t spare_count[TT_SLAB_CLASSES];
     uint32_t least_spare; /* large ones, since tt_slab_pool_age was called */
@@ -59,6 +63,16 @@ struct tt_slab_pool {
 };
 
 void tt_slab_pool_init(struct tt_slab_pool *pool, const struct tt_alloc *alloc, size_t limit_bytes);
+
+/* From now on the limit is that of the quota, in bytes, for all pools that share it. This one takes
+ * a piece (at least TT_SLAB_LARGE_BYTES) when it has nothing left, and gives one back when it has
+ * two to spare: less than that of the quota is idle in each pool. Nothing must be live. The quota
+ * outlives the pool, or the call of tt_slab_pool_unshare.
+ */
+void tt_slab_pool_share(struct tt_slab_pool *pool, struct tt_quota *quota, size_t piece_bytes);
+
+/* Gives back all that was taken of a quota, if any; what is live may stay, and nothing is added. */
+void tt_slab_pool_unshare(struct tt_slab_pool *pool);
 
 /* Frees the spare slabs. All others must have been given back (live_bytes is 0: asserted). */
 void tt_slab_pool_dispose(struct tt_slab_pool *pool);

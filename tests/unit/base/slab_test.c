@@ -187,6 +187,90 @@ static void test_writers_leave_an_eighth_of_the_limit(void **state)
         tt_slab_unref(slabs[i]);
 }
 
+/* --- a limit that is shared --- */
+
+#define PIECE (2u * TT_SLAB_LARGE_BYTES)
+
+static void test_two_pools_take_a_shared_limit_in_pieces(void **state)
+{
+    (void)state;
+    struct tt_quota quota;
+    struct tt_slab_pool other;
+    struct tt_slab *slabs[6];
+    tt_slab_pool_init(&other, &memory.alloc, SIZE_MAX);
+    tt_quota_init(&quota, 3 * PIECE + 1);
+    tt_slab_pool_share(&pool, &quota, PIECE);
+    tt_slab_pool_share(&other, &quota, PIECE);
+    assert_int_equal(tt_quota_taken(&quota), 0);
+    for (size_t i = 0; i < 5; i++) {
+        slabs[i] = tt_slab_get(i < 3 ? &pool : &other, TT_SLAB_LARGE);
+        assert_non_null(slabs[i]);
+    }
+    assert_int_equal(tt_quota_taken(&quota), 3 * PIECE);
+    slabs[5] = tt_slab_get(&pool, TT_SLAB_LARGE); /* the half of a piece that it has left */
+    assert_non_null(slabs[5]);
+    assert_null(tt_slab_get(&pool, TT_SLAB_SMALL));
+    assert_null(tt_slab_get(&other, TT_SLAB_LARGE));
+    assert_int_equal(pool.refused, 1);
+    assert_int_equal(other.refused, 1);
+    for (size_t i = 0; i < ARRAY_LEN(slabs); i++)
+        tt_slab_unref(slabs[i]);
+    assert_int_equal(tt_quota_taken(&quota), 2 * PIECE); /* less than two pieces are kept by each */
+    tt_slab_pool_unshare(&pool);
+    tt_slab_pool_unshare(&pool); /* twice is safe */
+    tt_slab_pool_unshare(&other);
+    assert_int_equal(tt_quota_taken(&quota), 0);
+    assert_null(tt_slab_get(&pool, TT_SLAB_SMALL));
+    tt_slab_pool_dispose(&other);
+}
+
+/* At the edge between two pieces a slab that comes and goes moves no piece. */
+static void test_a_piece_is_given_back_only_when_two_are_to_spare(void **state)
+{
+    (void)state;
+    struct tt_quota quota;
+    struct tt_slab *slabs[4];
+    tt_quota_init(&quota, 10 * PIECE);
+    tt_slab_pool_share(&pool, &quota, PIECE);
+    for (size_t i = 0; i < ARRAY_LEN(slabs); i++)
+        slabs[i] = tt_slab_get(&pool, TT_SLAB_LARGE);
+    assert_int_equal(tt_quota_taken(&quota), 2 * PIECE);
+    for (size_t i = ARRAY_LEN(slabs); i-- > 1;) {
+        tt_slab_unref(slabs[i]);
+        assert_int_equal(tt_quota_taken(&quota), 2 * PIECE);
+    }
+    tt_slab_unref(slabs[0]);
+    assert_int_equal(tt_quota_taken(&quota), PIECE);
+    tt_slab_pool_unshare(&pool);
+}
+
+static void test_writers_leave_an_eighth_of_a_shared_limit(void **state)
+{
+    (void)state;
+    struct tt_quota quota;
+    struct tt_slab_pool other;
+    struct tt_slab *slabs[14];
+    tt_slab_pool_init(&other, &memory.alloc, SIZE_MAX);
+    tt_quota_init(&quota, 8 * PIECE);
+    tt_slab_pool_share(&pool, &quota, PIECE);
+    tt_slab_pool_share(&other, &quota, PIECE);
+    for (size_t i = 0; i < ARRAY_LEN(slabs); i++) { /* seven pieces */
+        assert_true(tt_slab_may_write(&other, TT_SLAB_LARGE));
+        slabs[i] = tt_slab_get(&other, TT_SLAB_LARGE);
+    }
+    assert_false(tt_slab_may_write(&other, TT_SLAB_SMALL));
+    assert_false(tt_slab_may_write(&pool, TT_SLAB_SMALL)); /* which has nothing yet */
+    struct tt_slab *last = tt_slab_get(&pool, TT_SLAB_LARGE);
+    assert_non_null(last);
+    tt_slab_unref(last);
+    for (size_t i = 0; i < ARRAY_LEN(slabs); i++)
+        tt_slab_unref(slabs[i]);
+    assert_true(tt_slab_may_write(&pool, TT_SLAB_LARGE));
+    tt_slab_pool_unshare(&other);
+    tt_slab_pool_dispose(&other);
+    tt_slab_pool_unshare(&pool);
+}
+
 static void test_a_refused_allocation_is_counted(void **state)
 {
     (void)state;
@@ -234,6 +318,9 @@ int main(void)
         TEST(test_spare_slabs_go_when_only_one_is_in_use),
         TEST(test_live_bytes_never_pass_the_limit),
         TEST(test_writers_leave_an_eighth_of_the_limit),
+        TEST(test_two_pools_take_a_shared_limit_in_pieces),
+        TEST(test_a_piece_is_given_back_only_when_two_are_to_spare),
+        TEST(test_writers_leave_an_eighth_of_a_shared_limit),
         TEST(test_a_refused_allocation_is_counted),
         TEST(test_a_slab_is_charged_once_and_to_one_account),
         TEST(test_a_pool_of_zeroes_can_be_disposed_of),
