@@ -168,6 +168,52 @@ void api_wait_for(bool (*holds)(void *arg), void *arg)
     fail_msg("what was waited for never came about");
 }
 
+/* --- listeners --- */
+
+struct tt_listener *api_listen(const struct tt_options *options)
+{
+    struct tt_listener *listener;
+    assert_int_equal(tt_listen("127.0.0.1:0", options, &listener, NULL), TT_OK);
+    return listener;
+}
+
+struct tt_listener_stats api_stats(struct tt_listener *listener)
+{
+    struct tt_listener_stats stats;
+    tt_listener_get_stats(listener, &stats);
+    return stats;
+}
+
+struct awaited {
+    struct tt_listener *listener;
+    size_t offset; /* of the counter in struct tt_listener_stats */
+    uint64_t least;
+};
+
+static bool is_reached(void *arg)
+{
+    const struct awaited *a = arg;
+    const struct tt_listener_stats stats = api_stats(a->listener);
+    uint64_t value;
+    memcpy(&value, (const uint8_t *)&stats + a->offset, sizeof value);
+    return value >= a->least;
+}
+
+void api_wait_for_counter(struct tt_listener *listener, size_t offset, uint64_t least)
+{
+    struct awaited a = {listener, offset, least};
+    api_wait_for(is_reached, &a);
+}
+
+struct tt_session *api_dial_and_speak(struct tt_listener *listener, const struct tt_options *o,
+                                      struct tt_stream **st)
+{
+    struct tt_session *session;
+    assert_int_equal(tt_dial(tt_listener_address(listener), o, &session, NULL), TT_OK);
+    assert_int_equal(tt_session_open_stream(session, st), TT_OK);
+    return session;
+}
+
 /* --- sockets --- */
 
 int api_connect(const char *address)

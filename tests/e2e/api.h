@@ -80,6 +80,22 @@ int api_job_echo(void *job);
 /* Asks again and again whether it holds. Fails the test when it never does. */
 void api_wait_for(bool (*holds)(void *arg), void *arg);
 
+/* --- listeners and their numbers --- */
+
+/* On a port of its own. */
+struct tt_listener *api_listen(const struct tt_options *options);
+
+struct tt_listener_stats api_stats(struct tt_listener *listener);
+
+/* Waits until a counter has reached so much. */
+void api_wait_for_counter(struct tt_listener *listener, size_t offset, uint64_t least);
+#define API_WAIT_FOR(listener, counter, least)                                                     \
+    api_wait_for_counter(listener, offsetof(struct tt_listener_stats, counter), least)
+
+/* A client that has something to say, so that it begins a session. */
+struct tt_session *api_dial_and_speak(struct tt_listener *listener, const struct tt_options *o,
+                                      struct tt_stream **st);
+
 /* A TCP connection to "HOST:PORT" of IPv4. */
 int api_connect(const char *address);
 

@@ -7,56 +7,8 @@
 
 #define MS UINT64_C(1000) /* microseconds */
 
-/* --- waiting for a counter --- */
-
-struct awaited {
-    struct tt_listener *listener;
-    size_t offset; /* of the counter in struct tt_listener_stats */
-    uint64_t least;
-};
-
-static bool is_reached(void *arg)
-{
-    const struct awaited *a = arg;
-    struct tt_listener_stats stats;
-    uint64_t value;
-    tt_listener_get_stats(a->listener, &stats);
-    memcpy(&value, (const uint8_t *)&stats + a->offset, sizeof value);
-    return value >= a->least;
-}
-
-static void wait_for_counter(struct tt_listener *listener, size_t offset, uint64_t least)
-{
-    struct awaited a = {listener, offset, least};
-    api_wait_for(is_reached, &a);
-}
-
-#define WAIT_FOR(listener, counter, least)                                                         \
-    wait_for_counter(listener, offsetof(struct tt_listener_stats, counter), least)
-
-static struct tt_listener_stats stats_of(struct tt_listener *listener)
-{
-    struct tt_listener_stats stats;
-    tt_listener_get_stats(listener, &stats);
-    return stats;
-}
-
-static struct tt_listener *listen_with(const struct tt_options *options)
-{
-    struct tt_listener *listener;
-    assert_int_equal(tt_listen("127.0.0.1:0", options, &listener, NULL), TT_OK);
-    return listener;
-}
-
-/* A client that has something to say, so that it begins a session. */
-static struct tt_session *dial_and_speak(struct tt_listener *listener, struct tt_stream **st)
-{
-    struct tt_session *session;
-    const struct tt_options o = {.linger_us = 20 * MS};
-    assert_int_equal(tt_dial(tt_listener_address(listener), &o, &session, NULL), TT_OK);
-    assert_int_equal(tt_session_open_stream(session, st), TT_OK);
-    return session;
-}
+/* A client that does not linger. */
+static const struct tt_options hasty = {.linger_us = 20 * MS};
 
 /* 0: closed by the other end; 1: it sent something. */
 static int read_to_the_end(int fd)
@@ -79,26 +31,26 @@ static void test_connections_at_once(void **state)
     _Atomic unsigned refused = 0;
     const struct tt_options o = {
         .max_connections = 3, .report = count_refused, .report_ctx = &refused};
-    struct tt_listener *listener = listen_with(&o);
+    struct tt_listener *listener = api_listen(&o);
     int fds[5];
     for (unsigned i = 0; i < 3; i++)
         fds[i] = api_connect(tt_listener_address(listener));
-    WAIT_FOR(listener, connections_now, 3);
+    API_WAIT_FOR(listener, connections_now, 3);
     for (unsigned i = 3; i < 5; i++) {
         fds[i] = api_connect(tt_listener_address(listener));
         assert_int_equal(read_to_the_end(fds[i]), 0);
     }
-    WAIT_FOR(listener, connections_refused, 2);
-    assert_int_equal(stats_of(listener).connections, 3);
-    assert_int_equal(stats_of(listener).connections_now, 3);
+    API_WAIT_FOR(listener, connections_refused, 2);
+    assert_int_equal(api_stats(listener).connections, 3);
+    assert_int_equal(api_stats(listener).connections_now, 3);
     assert_int_equal(refused, 2);
     close(fds[0]);
     /* There is room again. */
     struct tt_stream *c;
     struct tt_session *client = NULL, *server;
-    while (stats_of(listener).connections_now == 3)
+    while (api_stats(listener).connections_now == 3)
         continue;
-    client = dial_and_speak(listener, &c);
+    client = api_dial_and_speak(listener, &hasty, &c);
     assert_int_equal(tt_listener_accept(listener, &server), TT_OK);
     (void)tt_session_close(client); /* it lingers so briefly that not all may have arrived */
     (void)tt_session_close(server);
@@ -111,14 +63,14 @@ static void test_connections_that_do_not_say_who_they_are(void **state)
 {
     (void)state;
     struct tt_listener *listener =
-        listen_with(&(struct tt_options){.handshake_timeout_us = 50 * MS});
+        api_listen(&(struct tt_options){.handshake_timeout_us = 50 * MS});
     const int silent = api_connect(tt_listener_address(listener));
     const int slow = api_connect(tt_listener_address(listener));
     assert_int_equal(send(slow, "1234567", 7, MSG_NOSIGNAL), 7);
     assert_int_equal(read_to_the_end(silent), 0);
     assert_int_equal(read_to_the_end(slow), 0);
-    assert_int_equal(stats_of(listener).handshakes_expired, 2);
-    assert_int_equal(stats_of(listener).connections_now, 0);
+    assert_int_equal(api_stats(listener).handshakes_expired, 2);
+    assert_int_equal(api_stats(listener).connections_now, 0);
     close(silent);
     close(slow);
     tt_listener_close(listener);
@@ -127,12 +79,12 @@ static void test_connections_that_do_not_say_who_they_are(void **state)
 static void test_connections_that_say_nothing_more(void **state)
 {
     (void)state;
-    struct tt_listener *listener = listen_with(&(struct tt_options){.session_timeout_us = 50 * MS});
+    struct tt_listener *listener = api_listen(&(struct tt_options){.session_timeout_us = 50 * MS});
     const int fd = api_connect(tt_listener_address(listener));
     assert_int_equal(send(fd, "12345678", 8, MSG_NOSIGNAL), 8);
     assert_int_equal(read_to_the_end(fd), 0);
-    assert_int_equal(stats_of(listener).idle_ended, 1);
-    assert_int_equal(stats_of(listener).handshakes_expired, 0);
+    assert_int_equal(api_stats(listener).idle_ended, 1);
+    assert_int_equal(api_stats(listener).handshakes_expired, 0);
     close(fd);
     tt_listener_close(listener);
 }
@@ -140,14 +92,14 @@ static void test_connections_that_say_nothing_more(void **state)
 static void test_packets_of_no_session(void **state)
 {
     (void)state;
-    struct tt_listener *listener = listen_with(NULL);
+    struct tt_listener *listener = api_listen(NULL);
     uint8_t wire[8 + 3 * (2 + 24)] = "12345678";
     for (size_t i = 0; i < 3; i++)
         wire[8 + i * 26 + 1] = 24; /* packets of 24 zeroes */
     const int fd = api_connect(tt_listener_address(listener));
     assert_int_equal(send(fd, wire, sizeof wire, MSG_NOSIGNAL), sizeof wire);
-    WAIT_FOR(listener, packets_stray, 3);
-    assert_int_equal(stats_of(listener).sessions_begun, 0);
+    API_WAIT_FOR(listener, packets_stray, 3);
+    assert_int_equal(api_stats(listener).sessions_begun, 0);
     close(fd);
     tt_listener_close(listener);
 }
@@ -157,17 +109,17 @@ static void test_packets_of_no_session(void **state)
 static void test_sessions_at_once(void **state)
 {
     (void)state;
-    struct tt_listener *listener = listen_with(&(struct tt_options){.max_sessions = 2});
+    struct tt_listener *listener = api_listen(&(struct tt_options){.max_sessions = 2});
     struct tt_session *clients[3], *servers[2];
     struct tt_stream *st;
     for (unsigned i = 0; i < 2; i++) {
-        clients[i] = dial_and_speak(listener, &st);
+        clients[i] = api_dial_and_speak(listener, &hasty, &st);
         assert_int_equal(tt_listener_accept(listener, &servers[i]), TT_OK);
     }
-    clients[2] = dial_and_speak(listener, &st);
-    WAIT_FOR(listener, sessions_refused, 1);
-    assert_int_equal(stats_of(listener).sessions_now, 2);
-    assert_int_equal(stats_of(listener).sessions_begun, 2);
+    clients[2] = api_dial_and_speak(listener, &hasty, &st);
+    API_WAIT_FOR(listener, sessions_refused, 1);
+    assert_int_equal(api_stats(listener).sessions_now, 2);
+    assert_int_equal(api_stats(listener).sessions_begun, 2);
     /* Those who were there first do not notice. */
     struct api_pair p = {listener, clients[0], servers[0]};
     struct tt_stream *c, *s;
@@ -187,17 +139,17 @@ static void test_sessions_at_once(void **state)
 static void test_sessions_that_are_over_do_not_count(void **state)
 {
     (void)state;
-    struct tt_listener *listener = listen_with(&(struct tt_options){.max_sessions = 2});
+    struct tt_listener *listener = api_listen(&(struct tt_options){.max_sessions = 2});
     for (unsigned i = 0; i < 20; i++) {
         struct tt_session *server;
         struct tt_stream *st;
-        struct tt_session *client = dial_and_speak(listener, &st);
+        struct tt_session *client = api_dial_and_speak(listener, &hasty, &st);
         assert_int_equal(tt_listener_accept(listener, &server), TT_OK);
         (void)tt_session_close(client);
         (void)tt_session_close(server);
     }
-    assert_int_equal(stats_of(listener).sessions_begun, 20);
-    assert_int_equal(stats_of(listener).sessions_refused, 0);
+    assert_int_equal(api_stats(listener).sessions_begun, 20);
+    assert_int_equal(api_stats(listener).sessions_refused, 0);
     tt_listener_close(listener);
 }
 
@@ -205,20 +157,20 @@ static void test_sessions_that_wait_to_be_accepted(void **state)
 {
     (void)state;
     struct tt_listener *listener =
-        listen_with(&(struct tt_options){.accept_backlog = 2, .linger_us = 20 * MS});
+        api_listen(&(struct tt_options){.accept_backlog = 2, .linger_us = 20 * MS});
     struct tt_session *clients[3], *servers[3];
     struct tt_stream *streams[3];
     for (unsigned i = 0; i < 2; i++) {
-        clients[i] = dial_and_speak(listener, &streams[i]);
-        WAIT_FOR(listener, sessions_begun, i + 1);
+        clients[i] = api_dial_and_speak(listener, &hasty, &streams[i]);
+        API_WAIT_FOR(listener, sessions_begun, i + 1);
     }
-    clients[2] = dial_and_speak(listener, &streams[2]);
-    WAIT_FOR(listener, sessions_refused, 1);
-    assert_int_equal(stats_of(listener).sessions_begun, 2);
+    clients[2] = api_dial_and_speak(listener, &hasty, &streams[2]);
+    API_WAIT_FOR(listener, sessions_refused, 1);
+    assert_int_equal(api_stats(listener).sessions_begun, 2);
     /* It repeats itself, and is let in when there is room. */
     for (unsigned i = 0; i < 3; i++)
         assert_int_equal(tt_listener_accept(listener, &servers[i]), TT_OK);
-    assert_int_equal(stats_of(listener).sessions_begun, 3);
+    assert_int_equal(api_stats(listener).sessions_begun, 3);
     assert_string_equal(tt_session_id(servers[2]), tt_session_id(clients[2]));
     for (unsigned i = 0; i < 3; i++) {
         (void)tt_session_close(clients[i]);
@@ -235,7 +187,7 @@ static void test_two_conversations_in_one_breath(void **state)
     (void)state;
     enum { PUSHES = 40, LEN = 1024, PACKET = 2 + 24 + LEN };
     static uint8_t wire[8 + (PUSHES + 1) * PACKET] = "12345678";
-    struct tt_listener *listener = listen_with(NULL);
+    struct tt_listener *listener = api_listen(NULL);
     for (uint8_t i = 0; i <= PUSHES; i++) {
         uint8_t *at = wire + 8 + (size_t)i * PACKET;
         const uint8_t conv = i < PUSHES ? 1 : 2;
@@ -272,7 +224,7 @@ static void test_two_conversations_in_one_breath(void **state)
         wire[7] = (uint8_t)i; /* another session */
         const int fd = api_connect(tt_listener_address(listener));
         assert_int_equal(send(fd, wire, sizeof wire, MSG_NOSIGNAL), sizeof wire);
-        WAIT_FOR(listener, sessions_replaced, i + 1);
+        API_WAIT_FOR(listener, sessions_replaced, i + 1);
         close(fd);
     }
     tt_listener_close(listener);
@@ -371,7 +323,7 @@ static void test_little_memory_for_all_sessions(void **state)
     for (unsigned i = 0; i < 4; i++) {
         assert_int_equal(api_join(&writers[i]), TT_OK);
         assert_int_equal(api_join(&readers[i]), TT_E_END);
-        assert_true(stats_of(p.listener).buffer_bytes <= MIB);
+        assert_true(api_stats(p.listener).buffer_bytes <= MIB);
     }
     for (unsigned i = 0; i < 4; i++) {
         tt_stream_close(c[i]);
