@@ -41,10 +41,9 @@ static void close_poll(struct tt_chore *chore, uint64_t now_us)
     close(c->fd); /* not before: epoll must forget it first */
 }
 
-void tt_conn_close(struct tt_conn *c)
+/* All but the descriptor. */
+static void let_go(struct tt_conn *c)
 {
-    if (!c->open)
-        return;
     c->open = false;
     if (c->rest)
         tt_worker_put_gather(c->worker, c->rest);
@@ -52,10 +51,25 @@ void tt_conn_close(struct tt_conn *c)
     tt_decap_dispose(&c->decap);
     tt_list_remove(&c->arm.node);
     tt_list_remove(&c->idle_node);
+}
+
+void tt_conn_close(struct tt_conn *c)
+{
+    if (!c->open)
+        return;
+    let_go(c);
     /* The peer learns of the end now, though the handle is closed by the loop's thread. */
     (void)shutdown(c->fd, SHUT_RDWR);
     c->arm.run = close_poll;
     tt_worker_mark_for_loop(c->worker, &c->arm);
+}
+
+int tt_conn_release(struct tt_conn *c)
+{
+    assert(c->open);
+    let_go(c);
+    uv_close((uv_handle_t *)&c->poll, free_conn); /* epoll forgets the descriptor at once */
+    return c->fd;
 }
 
 const char *tt_conn_reason(const struct tt_conn *c, int why)
@@ -137,20 +151,6 @@ int tt_conn_new(struct tt_loop *w, int fd, const struct tt_session_id *id,
 
 /* --- reading --- */
 
-static void take_id(struct tt_conn *c, struct tt_span *in, uint64_t now_us)
-{
-    size_t n = TT_SESSION_ID_LEN - c->id_have;
-    if (in->len < n)
-        n = in->len;
-    memcpy(c->id.bytes + c->id_have, in->ptr, n);
-    c->id_have = (uint8_t)(c->id_have + n);
-    tt_span_skip(in, n);
-    if (c->id_have < TT_SESSION_ID_LEN)
-        return;
-    c->id_wanted = false;
-    c->owner->identified(c, now_us, &c->id);
-}
-
 static bool lies_in(const struct tt_slab *slab, struct tt_span span)
 {
     return slab && span.ptr >= slab->data && span.ptr < slab->data + slab->capacity;
@@ -193,12 +193,9 @@ static int take_packets(struct tt_conn *c, struct tt_span *in, size_t room, stru
     struct tt_span packet;
     int err = TT_OK;
 
-    if (c->id_wanted)
-        take_id(c, in, now_us);
     if (c->carrier.muted)
         throw_away(c, in);
-    while (c->open && !c->id_wanted &&
-           (err = tt_decap_next_whole(&c->decap, in, room, &packet)) == TT_OK) {
+    while (c->open && (err = tt_decap_next_whole(&c->decap, in, room, &packet)) == TT_OK) {
         c->owner->packet(c, now_us, packet, lies_in(slab, packet) ? slab : NULL);
         if (c->carrier.native && c->carrier.endpoint)
             tt_decap_cut(&c->decap,
@@ -279,13 +276,30 @@ static int read_once(struct tt_conn *c, uint64_t now_us, struct left_over *left,
     return after_read(c, os_err, len, cap - front);
 }
 
-static void read_all(struct tt_conn *c, uint64_t now_us)
+/* Some of the session ID, and nothing behind it: that may be for another worker. As read_once. */
+static int read_id(struct tt_conn *c, uint64_t now_us)
+{
+    const size_t wanted = TT_SESSION_ID_LEN - c->id_have;
+    size_t len;
+    const int os_err = tt_tcp_read(c->fd, c->id.bytes + c->id_have, wanted, &len);
+    c->id_have = (uint8_t)(c->id_have + len);
+    if (len == wanted) {
+        c->id_wanted = false;
+        c->heard_us = now_us;
+        c->owner->identified(c, now_us, &c->id);
+        return TT_OK;
+    }
+    return after_read(c, os_err, len, wanted);
+}
+
+void tt_conn_read(struct tt_conn *c, uint64_t now_us)
 {
     struct left_over left = {NULL, {NULL, 0}};
     size_t total = 0;
     int err = TT_OK;
     for (int i = 1; i <= READS_A_TURN && c->open && !err; i++)
-        err = read_once(c, now_us, &left, i == READS_A_TURN, &total);
+        err = c->id_wanted ? read_id(c, now_us)
+                           : read_once(c, now_us, &left, i == READS_A_TURN, &total);
     drop_left_over(&left);
     if (!c->open)
         return;
@@ -386,5 +400,5 @@ static void poll_ready(uv_poll_t *handle, int status, int events)
         tt_conn_flush(c, now_us);
     }
     if (c->open && events & UV_READABLE)
-        read_all(c, now_us);
+        tt_conn_read(c, now_us);
 }

@@ -19,7 +19,9 @@ struct tt_conn;
 
 /* What its owner does with it. All are called with the loop's lock held, by the loop's thread. */
 struct tt_conn_owner {
-    /* The first bytes of a server's connection, its session ID, are complete. */
+    /* The first bytes of a server's connection, its session ID, have come; what is behind them was
+     * not read yet. It may be released now.
+     */
     void (*identified)(struct tt_conn *c, uint64_t now_us, const struct tt_session_id *id);
     void (*packet)(struct tt_conn *c, uint64_t now_us, struct tt_span packet, struct tt_slab *slab);
     /* All that came in this turn has been handed over. much: so much that it is better served
@@ -64,6 +66,11 @@ struct tt_conn {
 int tt_conn_new(struct tt_loop *w, int fd, const struct tt_session_id *id,
                 const struct tt_conn_owner *owner, void *user, struct tt_conn **conn);
 
+/* Reads what has come already, before the loop says that something has. It may end the connection.
+ * Loop's thread.
+ */
+void tt_conn_read(struct tt_conn *c, uint64_t now_us);
+
 /* Sends what there is to send, as far as the socket takes it. Any thread that has the lock. */
 void tt_conn_flush(struct tt_conn *c, uint64_t now_us);
 
@@ -74,6 +81,11 @@ void tt_conn_close(struct tt_conn *c);
 
 /* Reads and throws away what has come, so that the other end is not told that it was not read. */
 void tt_conn_drain(struct tt_conn *c);
+
+/* As tt_conn_close, but the descriptor is returned, open, to be watched by another loop. The loop's
+ * thread; nothing was sent, or read behind the session ID.
+ */
+int tt_conn_release(struct tt_conn *c);
 
 /* Why it ended, for a person. */
 const char *tt_conn_reason(const struct tt_conn *c, int why);

@@ -1,6 +1,7 @@
 /* Every limit of the options is reached, counted, and does no harm beyond. */
 #include "api.h"
 
+#include <poll.h>
 #include <sched.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -73,6 +74,25 @@ static void test_connections_that_do_not_say_who_they_are(void **state)
     assert_int_equal(api_stats(listener).connections_now, 0);
     close(silent);
     close(slow);
+    tt_listener_close(listener);
+}
+
+/* The time is for all 8 bytes, not for each. */
+static void test_a_connection_that_tells_its_id_byte_by_byte(void **state)
+{
+    (void)state;
+    struct tt_listener *listener =
+        api_listen(&(struct tt_options){.handshake_timeout_us = 200 * MS});
+    struct pollfd end = {.fd = api_connect(tt_listener_address(listener)), .events = POLLIN};
+    unsigned sent = 0;
+    do {
+        assert_int_equal(send(end.fd, "x", 1, MSG_NOSIGNAL), 1);
+        sent++;
+    } while (sent < 7 && poll(&end, 1, 100) == 0);
+    assert_int_not_equal(end.revents, 0); /* it was ended before the seventh byte's time */
+    assert_int_equal(read_to_the_end(end.fd), 0);
+    assert_int_equal(api_stats(listener).handshakes_expired, 1);
+    close(end.fd);
     tt_listener_close(listener);
 }
 
@@ -337,6 +357,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_connections_at_once),
         cmocka_unit_test(test_connections_that_do_not_say_who_they_are),
+        cmocka_unit_test(test_a_connection_that_tells_its_id_byte_by_byte),
         cmocka_unit_test(test_connections_that_say_nothing_more),
         cmocka_unit_test(test_packets_of_no_session),
         cmocka_unit_test(test_sessions_at_once),
