@@ -9,8 +9,6 @@
 #include "net/sealing.h"
 #include "net/worker.h"
 
-#define DEFAULT_MAX_BUFFER_BYTES ((size_t)1 << 30)
-
 /* Slabs that were not needed for so long go back to the allocator: it would not be worth it sooner.
  */
 #define SPARES_AGE_US (1 * TT_SECOND)
@@ -337,9 +335,33 @@ void tt_worker_calls_back(struct tt_loop *w)
         (void)uv_async_send(&w->wake); /* it leads no longer */
 }
 
+/* The loop is woken under the lock: a chore that ends with the loop's end does not begin before. */
+void tt_worker_post(struct tt_loop *w, struct tt_chore *chore)
+{
+    (void)pthread_mutex_lock(&w->post_lock);
+    if (!tt_list_linked(&chore->node)) {
+        tt_list_push_back(&w->posted, &chore->node);
+        (void)uv_async_send(&w->wake);
+    }
+    (void)pthread_mutex_unlock(&w->post_lock);
+}
+
+static struct tt_chore *next_posted(struct tt_loop *w)
+{
+    (void)pthread_mutex_lock(&w->post_lock);
+    struct tt_list_node *node = tt_list_pop_front(&w->posted);
+    (void)pthread_mutex_unlock(&w->post_lock);
+    return node ? TT_CONTAINER_OF(node, struct tt_chore, node) : NULL;
+}
+
 static void woken_up(uv_async_t *handle)
 {
-    tt_worker_turn(handle->data);
+    struct tt_loop *w = handle->data;
+    struct tt_chore *chore;
+    tt_worker_turn(w);
+    const uint64_t now_us = tt_worker_now_us();
+    while ((chore = next_posted(w)) != NULL)
+        chore->run(chore, now_us);
 }
 
 /* --- memory --- */
@@ -409,13 +431,15 @@ int tt_loop_new(const struct tt_options *options, struct tt_loop **loop)
         return err;
     }
     (void)pthread_mutex_init(&w->lock, NULL);
+    (void)pthread_mutex_init(&w->post_lock, NULL);
     (void)tt_worker_init_cond(&w->lead.change);
     tt_slab_pool_init(&w->slabs, alloc,
                       options && options->max_buffer_bytes ? options->max_buffer_bytes
-                                                           : DEFAULT_MAX_BUFFER_BYTES);
+                                                           : TT_DEFAULT_MAX_BUFFER_BYTES);
     tt_objects_init(&w->conns, sizeof(struct tt_conn), alloc);
     tt_heap_init(&w->timers, alloc);
     w->slabs.ages = tt_timer_init(w, &w->spares, spares_age) == TT_OK;
+    tt_list_init(&w->posted);
     tt_list_init(&w->chores);
     tt_list_init(&w->loop_chores);
     tt_list_init(&w->leftovers);
@@ -579,6 +603,7 @@ static void dispose(struct tt_loop *w)
     tt_objects_dispose(&w->conns);
     tt_heap_dispose(&w->timers);
     (void)pthread_cond_destroy(&w->lead.change);
+    (void)pthread_mutex_destroy(&w->post_lock);
     (void)pthread_mutex_destroy(&w->lock);
     w->alloc->put(w->alloc->ctx, w);
 }

@@ -27,6 +27,8 @@
 #include "core/base/slab.h"
 #include "core/gather.h"
 
+#define TT_DEFAULT_MAX_BUFFER_BYTES ((size_t)1 << 30)
+
 /* Something that must be looked at once at the end of the turn. */
 struct tt_chore {
     struct tt_list_node node;
@@ -70,6 +72,8 @@ struct tt_loop { /* the public name of a worker */
     uv_prepare_t prepare;
     uv_timer_t timer;
     pthread_mutex_t lock;
+    pthread_mutex_t post_lock;   /* of posted alone; nothing else is locked under it */
+    struct tt_list posted;       /* of struct tt_chore, from other threads */
     _Atomic(const void *) owner; /* the thread that has the lock: the address of a thread-local */
     pthread_t thread;
     bool running;
@@ -124,6 +128,12 @@ void tt_worker_mark(struct tt_loop *w, struct tt_chore *chore);
 
 /* The same, by the loop's own thread: it may touch libuv's handles. */
 void tt_worker_mark_for_loop(struct tt_loop *w, struct tt_chore *chore);
+
+/* The chore will be run by the loop's own thread, soon, in the order of posting; nothing is done
+ * when it is posted already. Any thread, whatever locks it has: this is how workers talk to each
+ * other. The chore is posted only, never marked, and the loop must not have been freed.
+ */
+void tt_worker_post(struct tt_loop *w, struct tt_chore *chore);
 
 /* Sets (TT_NEVER: unsets) a timer that was made with tt_timer_init. Never fails. */
 int tt_timer_init(struct tt_loop *w, struct tt_timer *t,
