@@ -100,13 +100,25 @@ static void poll_for(struct tt_conn *c, int events)
     (void)uv_poll_start(&c->poll, events, poll_ready);
 }
 
+
+/* A peer that takes nothing more may have said why: its CLOSE is read before its connection ends.
+ */
+static void end_broken(struct tt_conn *c, uint64_t now_us)
+{
+    const int why = c->broken;
+    if (why == TT_E_SYSTEM)
+        tt_conn_read(c, now_us);
+    if (c->open)
+        end(c, now_us, why);
+}
+
 /* What the socket should wake us for; by the loop's thread, since a thread of the program cannot.
  */
 static void rearm(struct tt_chore *chore, uint64_t now_us)
 {
     struct tt_conn *c = TT_CONTAINER_OF(chore, struct tt_conn, arm);
     if (c->broken)
-        end(c, now_us, c->broken);
+        end_broken(c, now_us);
     else
         poll_for(c, UV_READABLE | (c->rest || c->more ? UV_WRITABLE : 0));
 }
