@@ -417,6 +417,28 @@ static void test_a_limit_of_one_direction_is_learned_well(void **state)
     }
 }
 
+static void cut_them_all(struct sim *sim, uint64_t arg)
+{
+    (void)arg;
+    cut_all(sim, (struct sim_cut){.client_learns_us = TT_MS, .server_learns_us = TT_MS});
+}
+
+/* A proxy that is restarted ends all of them at once: that is one death, and teaches nothing. */
+static void test_four_that_die_of_one_blow_are_no_limit(void **state)
+{
+    (void)state;
+    struct sim_profile p = usual(RTT_US);
+    p.client.carriers = 4;
+    p.shape.bytes_per_ms = 1000;
+    struct sim *sim = new_sim(&p);
+    add_talk(sim, 1, 20000000, 0);
+    sim_at(sim, sim->now_us + 1 * TT_SECOND, cut_them_all, 0);
+    sim_at(sim, sim->now_us + 2 * TT_SECOND, cut_them_all, 0);
+    sim_run_talks(sim, sim->now_us + 60 * TT_SECOND);
+    assert_int_equal(sim->clients[0].endpoint.budget->learned, 0);
+    end_story(sim);
+}
+
 /* --- hangs that were found on paper --- */
 
 static void be_busy(struct sim *sim, uint64_t duration_us)
@@ -748,6 +770,7 @@ int main(void)
         cmocka_unit_test(test_a_client_learns_at_once_that_its_server_lost_the_session),
         cmocka_unit_test(test_10_mb_arrive_though_each_connection_freezes_after_a_few_kb),
         cmocka_unit_test(test_a_limit_of_one_direction_is_learned_well),
+        cmocka_unit_test(test_four_that_die_of_one_blow_are_no_limit),
         cmocka_unit_test(test_a_server_that_stands_still_for_two_seconds_causes_no_storm),
         cmocka_unit_test(test_a_server_that_speaks_after_its_carrier_was_lost_is_heard),
         cmocka_unit_test(test_a_session_of_large_packets_goes_on_in_small_ones),

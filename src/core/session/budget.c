@@ -4,6 +4,7 @@
 
 #define TRY_MORE_AFTER 10u
 #define TRY_MORE_MOST  640u
+#define SAME_BLOW_US   (250 * TT_MS)
 
 /* Not below: what dies sooner is not limited, it does not work. */
 static const uint64_t least[TT_BUDGET_KINDS] = {8192, 8192, 5 * TT_SECOND, 8192};
@@ -57,6 +58,11 @@ static bool learn(struct tt_learner *l, enum tt_budget_kind kind, uint64_t reach
     l->try_after = TRY_MORE_AFTER;
     l->count = 0;
     return true;
+}
+
+bool tt_budget_is_same_blow(const struct tt_budget *b, uint64_t opened_us, uint64_t now_us)
+{
+    return b->died_us > 0 && opened_us < b->died_us && now_us - b->died_us < SAME_BLOW_US;
 }
 
 void tt_budget_died(struct tt_budget *b, const struct tt_budget_use *use)

@@ -41,6 +41,7 @@ struct tt_learner {
 struct tt_budget {
     struct tt_learner learners[TT_BUDGET_KINDS];
     uint64_t learned; /* how often a limit was learned, for whoever reports it */
+    uint64_t died_us; /* when a carrier last died, of those that counted; 0: none */
 };
 
 /* What a carrier had reached when it died, bytes by direction, and microseconds: so much surely,
@@ -50,6 +51,11 @@ struct tt_budget_use {
     uint64_t reached[TT_BUDGET_KINDS];
     uint64_t at_most[TT_BUDGET_KINDS];
 };
+
+/* Whether a carrier that opened then and dies now dies of the same blow as the one before: it was
+ * there already, and goes at about the same time. Then it says nothing more about limits.
+ */
+bool tt_budget_is_same_blow(const struct tt_budget *b, uint64_t opened_us, uint64_t now_us);
 
 /* A carrier died that nobody had meant to end. */
 void tt_budget_died(struct tt_budget *b, const struct tt_budget_use *use);

@@ -119,8 +119,10 @@ void tt_carriers_learn(struct tt_endpoint *e, const struct tt_carrier *c, uint64
     const struct tt_budget_use use = use_of(e, c, now_us);
     if (c->spent)
         tt_budget_kept(e->budget, &use);
-    else if (!c->we_drain)
+    else if (!c->we_drain && !tt_budget_is_same_blow(e->budget, c->opened_us, now_us)) {
         tt_budget_died(e->budget, &use);
+        e->budget->died_us = now_us;
+    }
 }
 
 /* the next is dialled 10 s before the time is over, at most half of it. */
