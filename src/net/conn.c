@@ -100,7 +100,6 @@ static void poll_for(struct tt_conn *c, int events)
     (void)uv_poll_start(&c->poll, events, poll_ready);
 }
 
-
 /* A peer that takes nothing more may have said why: its CLOSE is read before its connection ends.
  */
 static void end_broken(struct tt_conn *c, uint64_t now_us)
