@@ -71,8 +71,12 @@ struct tt_options {
     bool legacy;                   /* the worked example's protocol alone: no control packets */
     uint32_t max_packet;           /* bytes of the longest packet, either way: 1400 (sealed: 1425)
                                       to 65,535, and never above what the peer takes; 0: 65,535 */
-    uint32_t carriers;             /* client: connections in use at once; 0: 1 */
-    uint32_t standby;              /* client: connections kept ready beside them */
+    const char *const *also;       /* client: other addresses of the same server, also_count (0 to
+                                      15) of them: when one is no good the next is tried, and
+                                      several connections are spread over all */
+    uint32_t also_count;
+    uint32_t carriers;           /* client: connections in use at once; 0: 1 */
+    uint32_t standby;            /* client: connections kept ready beside them */
     uint64_t carrier_max_bytes;  /* client: a connection carries no more, in each direction, ... */
     uint64_t carrier_max_age_us; /* ... is used no longer ... */
     uint64_t

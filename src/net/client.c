@@ -21,7 +21,7 @@ struct client {
     struct tt_endpoint endpoint;
     struct tt_redial_packet_conn redial;
     struct tt_options options;
-    char address_text[sizeof(struct tt_address) + 4];
+    struct tt_ways ways;
     bool abandoned;             /* closed without waiting: frees itself */
     struct tt_chore chore;      /* to serve the session */
     struct tt_chore loop_chore; /* to begin to dial, later to free: the loop's thread */
@@ -51,7 +51,7 @@ static void report(struct tt_redial_packet_conn *r, enum tt_report_kind kind, co
     c->options.report(c->options.report_ctx, &(struct tt_report){
                                                  .kind = kind,
                                                  .session = c->session.id_text,
-                                                 .address = c->address_text,
+                                                 .address = c->ways.ways[r->way].text,
                                                  .detail = detail,
                                                  .number = r->connections,
                                                  .wait_us = wait_us,
@@ -112,6 +112,7 @@ static void destroy(struct client *c)
     tt_endpoint_dispose(&c->endpoint);
     tt_session_dispose(&c->session);
     tt_crypto_wipe(&c->keys, sizeof c->keys);
+    tt_ways_dispose(&c->ways, w->alloc);
     w->alloc->put(w->alloc->ctx, c);
 }
 
@@ -296,26 +297,27 @@ static int init_endpoint(struct client *c, struct tt_loop *w)
     return err;
 }
 
-static int init_redial(struct client *c, struct tt_loop *w, const struct tt_address *address)
+static int init_redial(struct client *c, struct tt_loop *w)
 {
-    c->redial = (struct tt_redial_packet_conn){.worker = w,
-                                               .endpoint = &c->endpoint,
-                                               .options = &c->options,
-                                               .address_text = c->address_text,
-                                               .changed = carrier_changed,
-                                               .serve = serve_now,
-                                               .report = report,
-                                               .address = *address};
+    c->redial = (struct tt_redial_packet_conn){
+        .worker = w,
+        .endpoint = &c->endpoint,
+        .options = &c->options,
+        .ways = &c->ways,
+        .changed = carrier_changed,
+        .serve = serve_now,
+        .report = report,
+    };
     return tt_redial_packet_conn_init(&c->redial);
 }
 
 /* All that may fail. */
-static int set_up(struct client *c, struct tt_loop *w, const struct tt_address *address)
+static int set_up(struct client *c, struct tt_loop *w)
 {
     int err = init_endpoint(c, w);
     if (err)
         return err;
-    err = init_redial(c, w, address);
+    err = init_redial(c, w);
     if (!err) {
         err = tt_timer_init(w, &c->timer, timer_due);
         if (err)
@@ -331,8 +333,7 @@ static void begin_to_dial(struct tt_chore *chore, uint64_t now_us)
     tt_redial_packet_conn_begin(&TT_CONTAINER_OF(chore, struct client, loop_chore)->redial, now_us);
 }
 
-static int check(const char *address_text, const struct tt_options *options,
-                 struct tt_address *address, struct tt_error_text *why)
+static int check(const struct tt_options *options, struct tt_error_text *why)
 {
     if (options->smux_version > 2) {
         tt_why(why, "smux version %u: only 1 and 2 exist", options->smux_version);
@@ -342,8 +343,7 @@ static int check(const char *address_text, const struct tt_options *options,
         tt_why(why, "a key of our own, but not the server's: sealed sessions need that");
         return TT_E_INVAL;
     }
-    const int err = tt_session_check(options, options->server_key != NULL, why);
-    return err ? err : tt_address_parse(address, address_text, why);
+    return tt_session_check(options, options->server_key != NULL, why);
 }
 
 /* Makes it on the options' loop, and begins to dial. */
@@ -352,8 +352,7 @@ static int begin(const char *address_text, const struct tt_options *options, boo
                  struct tt_error_text *why)
 {
     struct tt_loop *w = options->loop;
-    struct tt_address address;
-    int err = check(address_text, options, &address, why);
+    int err = check(options, why);
     if (err)
         return err;
     const bool entered = tt_worker_enter(w);
@@ -363,9 +362,11 @@ static int begin(const char *address_text, const struct tt_options *options, boo
         *c = (struct client){
             .options = *options, .chore = {.run = serve}, .loop_chore = {.run = begin_to_dial}};
         fill_in_defaults(&c->options);
-        (void)snprintf(c->address_text, sizeof c->address_text, "%s", address_text);
-        err = set_up(c, w, &address);
+        err = tt_ways_init(&c->ways, address_text, &c->options, w->alloc, why);
+        c->options.also = NULL; /* they were copied */
     }
+    if (!err)
+        err = set_up(c, w);
     if (!err) {
         tt_session_init(&c->session, w, &c->endpoint, &client_side, c->options.linger_us);
         if (callbacks)
@@ -380,9 +381,11 @@ static int begin(const char *address_text, const struct tt_options *options, boo
     } else {
         if (c) {
             tt_crypto_wipe(&c->keys, sizeof c->keys);
+            tt_ways_dispose(&c->ways, w->alloc);
             w->alloc->put(w->alloc->ctx, c);
         }
-        tt_why(why, "begin a session with %.100s: %s", address_text, tt_strerror(err));
+        if (err != TT_E_INVAL) /* which says more */
+            tt_why(why, "begin a session with %.100s: %s", address_text, tt_strerror(err));
     }
     tt_worker_leave(w, entered);
     return err;

@@ -51,6 +51,7 @@ struct tt_conn {
     struct tt_decap decap;
     struct tt_session_id id; /* being read (server) */
     uint8_t id_have;
+    uint8_t way; /* client: the one that it was dialled on */
     bool id_wanted;
     bool open;
     bool more;                     /* there may be more to send, but it is the others' turn */

@@ -190,6 +190,12 @@ int tt_dialer_init(struct tt_dialer *d, struct tt_loop *w)
     return tt_timer_init(w, &d->timer, timer_due);
 }
 
+void tt_dialer_set_address(struct tt_dialer *d, const struct tt_address *address)
+{
+    forget_addresses(d);
+    d->address = *address;
+}
+
 void tt_dialer_begin(struct tt_dialer *d, uint64_t now_us, bool anew)
 {
     struct addrinfo *found;

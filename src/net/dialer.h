@@ -45,6 +45,9 @@ struct tt_dialer {
 int tt_dialer_init(struct tt_dialer *d, struct tt_loop *w);
 void tt_dialer_dispose(struct tt_dialer *d);
 
+/* Another address, from the next dial on; not while it is busy. */
+void tt_dialer_set_address(struct tt_dialer *d, const struct tt_address *address);
+
 /* anew: a name is looked up again, since the network may have changed. */
 void tt_dialer_begin(struct tt_dialer *d, uint64_t now_us, bool anew);
 void tt_dialer_stop(struct tt_dialer *d);

@@ -1,8 +1,8 @@
 #include "net/redial_packet_conn.h"
 
-#include "core/session/sealed.h"
-
 #include <unistd.h>
+
+#include "core/session/sealed.h"
 
 #define SLOW_DIAL_US (2 * TT_SECOND) /* */
 
@@ -27,6 +27,8 @@ static const char *advice(int err)
 static bool is_hopeless(const struct tt_redial_packet_conn *r, uint64_t now_us)
 {
     const struct tt_seal *seal = r->endpoint->seal;
+    if (r->dialing.failed < r->ways->count)
+        return false; /* there is another address yet */
     if (!seal || r->connections == 0)
         return r->connections == 0;
     return seal->phase != TT_SEAL_CONFIRMED &&
@@ -34,10 +36,12 @@ static bool is_hopeless(const struct tt_redial_packet_conn *r, uint64_t now_us)
 }
 
 /* A dial failed, or brought a connection of no use. */
-static void no_good(struct tt_redial_packet_conn *r, uint64_t now_us, int err, const char *what,
-                    const char *why)
+static void no_good(struct tt_redial_packet_conn *r, uint64_t now_us, uint32_t way, int err,
+                    const char *what, const char *why)
 {
-    tt_why(&r->why, "%s %.100s: %s%s", what, r->address_text, why, advice(err));
+    tt_why(&r->why, "%s %.100s: %s%s", what, r->ways->ways[way].text, why, advice(err));
+    tt_ways_failed(r->ways, way);
+    r->way = way;
     if (r->fail_fast && is_hopeless(r, now_us)) {
         r->first_error = err;
         r->state = TT_REDIAL_STOPPED;
@@ -106,11 +110,13 @@ static void drop_conn(struct tt_redial_packet_conn *r, uint64_t now_us, struct t
                       const char *reason)
 {
     const bool of_use = tt_dialing_ended(&r->dialing, &c->carrier, now_us);
+    const uint32_t way = c->way;
+    r->way = way;
     r->report(r, TT_REPORT_CARRIER_ENDED, reason, 0);
     tt_endpoint_carrier_close(r->endpoint, now_us, &c->carrier);
     tt_conn_close(c);
     if (!of_use)
-        no_good(r, now_us, TT_E_UNREACHABLE, "connection to", reason);
+        no_good(r, now_us, way, TT_E_UNREACHABLE, "connection to", reason);
 }
 
 static void conn_ended(struct tt_conn *c, uint64_t now_us, int why)
@@ -130,7 +136,7 @@ static const struct tt_conn_owner conn_owner = {
 
 /* --- dialling --- */
 
-static void add_connection(struct tt_redial_packet_conn *r, uint64_t now_us, int fd,
+static void add_connection(struct tt_redial_packet_conn *r, uint64_t now_us, int fd, uint32_t way,
                            uint64_t dial_us)
 {
     const struct tt_carrier_limits limits = {.ordered = true,
@@ -147,9 +153,11 @@ static void add_connection(struct tt_redial_packet_conn *r, uint64_t now_us, int
         err = tt_conn_new(r->worker, fd, &id, &conn_owner, r, &c);
     if (err) {
         tt_dialing_failed(&r->dialing, now_us);
-        no_good(r, now_us, err, "connect to", tt_strerror(err));
+        no_good(r, now_us, way, err, "connect to", tt_strerror(err));
         return;
     }
+    c->way = (uint8_t)way;
+    r->way = way;
     tt_dialing_up(&r->dialing);
     r->connections++;
     tt_endpoint_carrier_open(r->endpoint, now_us, &c->carrier, &limits);
@@ -158,13 +166,18 @@ static void add_connection(struct tt_redial_packet_conn *r, uint64_t now_us, int
     r->changed(r, now_us);
 }
 
+static uint32_t way_of(const struct tt_redial_packet_conn *r, const struct tt_dialer *d)
+{
+    return r->dialled[d - r->dialers];
+}
+
 static void connected(struct tt_dialer *d, uint64_t now_us, int fd)
 {
     struct tt_redial_packet_conn *r = d->user;
     if (r->state == TT_REDIAL_STOPPED)
         close(fd);
     else
-        add_connection(r, now_us, fd, d->took_us);
+        add_connection(r, now_us, fd, way_of(r, d), d->took_us);
 }
 
 static void dial_failed(struct tt_dialer *d, uint64_t now_us, int err, const char *what,
@@ -174,7 +187,7 @@ static void dial_failed(struct tt_dialer *d, uint64_t now_us, int err, const cha
     if (r->state == TT_REDIAL_STOPPED)
         return;
     tt_dialing_failed(&r->dialing, now_us);
-    no_good(r, now_us, err, what, why);
+    no_good(r, now_us, way_of(r, d), err, what, why);
 }
 
 static struct tt_dialer *idle_dialer(struct tt_redial_packet_conn *r)
@@ -195,7 +208,11 @@ static void dial(struct tt_chore *chore, uint64_t now_us)
     struct tt_dialer *d = idle_dialer(r);
     if (!d)
         return;
+    const uint32_t way = tt_ways_next(r->ways);
     tt_dialing_began(&r->dialing, now_us);
+    if (way != way_of(r, d))
+        tt_dialer_set_address(d, &r->ways->ways[way].address);
+    r->dialled[d - r->dialers] = r->way = way;
     r->report(r, TT_REPORT_DIALING, "", 0);
     tt_dialer_begin(d, now_us, r->dialing.failures > 0);
     tt_redial_packet_conn_review(r, now_us);
@@ -238,7 +255,7 @@ static int init_dialers(struct tt_redial_packet_conn *r)
 {
     int err = TT_OK;
     for (unsigned i = 0; i < TT_DIALS_AT_ONCE && !err; i++) {
-        r->dialers[i] = (struct tt_dialer){.address = r->address,
+        r->dialers[i] = (struct tt_dialer){.address = r->ways->ways[0].address,
                                            .timeout_us = r->options->dial_timeout_us,
                                            .connected = connected,
                                            .failed = dial_failed,

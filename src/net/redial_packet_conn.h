@@ -16,6 +16,7 @@
 #include "core/session/endpoint.h"
 #include "net/conn.h"
 #include "net/dialer.h"
+#include "net/ways.h"
 
 enum tt_redial_state {
     TT_REDIAL_IDLE,
@@ -27,8 +28,8 @@ struct tt_redial_packet_conn {
     struct tt_loop *worker;
     struct tt_endpoint *endpoint;     /* whose packets it carries */
     const struct tt_options *options; /* defaults filled in; borrowed */
-    const char *address_text;         /* borrowed */
-    struct tt_address address;
+    struct tt_ways *ways;             /* to the server; borrowed */
+    uint32_t way;                     /* that a report is about */
     /* A connection came up, went, or brought something. */
     void (*changed)(struct tt_redial_packet_conn *r, uint64_t now_us);
     /* Much came: better now than at the end of the turn. Loop's thread. */
@@ -40,7 +41,8 @@ struct tt_redial_packet_conn {
     int first_error; /* of that dial; it is STOPPED then */
     struct tt_dialing dialing;
     struct tt_dialer dialers[TT_DIALS_AT_ONCE];
-    struct tt_chore dial_chore; /* to dial: the loop's thread */
+    uint32_t dialled[TT_DIALS_AT_ONCE]; /* the way that each tries, or tried last */
+    struct tt_chore dial_chore;         /* to dial: the loop's thread */
     struct tt_timer wait_timer;
     uint64_t begun_us;
     uint64_t connections;
@@ -48,7 +50,7 @@ struct tt_redial_packet_conn {
     struct tt_error_text why; /* the last dial failed, or the last connection was no good */
 };
 
-/* The borrowed fields, the callbacks and address are set by the caller before. 0, TT_E_NOMEM,
+/* The borrowed fields and the callbacks are set by the caller before. 0, TT_E_NOMEM,
  * TT_E_SYSTEM. */
 int tt_redial_packet_conn_init(struct tt_redial_packet_conn *r);
 void tt_redial_packet_conn_dispose(struct tt_redial_packet_conn *r);

@@ -40,11 +40,9 @@ struct tt_tunnel_client {
     struct tt_session *session; /* NULL: lost, and not made anew yet */
     uint64_t anew_us;           /* when one was made last in place of a lost one, or 0 */
     bool connected;             /* its first connection stood */
-    size_t url;                 /* where it is dialled */
     struct tt_timer anew;       /* to make a new one */
     struct tt_timer answer;     /* when the server should have answered */
     struct tt_timer status;     /* to show the status line */
-    struct tt_chore next_url;   /* to dial somewhere else */
     struct tt_list splices;
     struct tt_list openings;     /* the server's streams, of -R */
     struct tt_opening_host host; /* for those */
@@ -249,7 +247,7 @@ static void session_connected(void *ctx, struct tt_session *session)
     struct tt_tunnel_client *c = ctx;
     c->connected = true;
     tt_log(&c->context->log, TT_LOG_NOTICE, "connected", "session %s: connected to %s",
-           tt_session_id(session), c->context->options->urls[c->url]);
+           tt_session_id(session), c->context->peer);
     if (c->context->options->insecure)
         tt_timer_set(c->context->worker, &c->answer,
                      tt_deadline_after(tt_worker_now_us(), ANSWER_US));
@@ -271,31 +269,7 @@ static void no_answer(struct tt_timer *timer, uint64_t now_us)
         tt_log(&c->context->log, TT_LOG_ERROR, "no_answer",
                "%s: no answer: wrong --server-key, a clock off by hours, or not a turbotunnel "
                "server",
-               c->context->options->urls[c->url]);
-}
-
-/* Where there are several servers, the next one; local connections that wait are reset. */
-static void try_next_url(struct tt_chore *chore, uint64_t now_us)
-{
-    struct tt_tunnel_client *c = TT_CONTAINER_OF(chore, struct tt_tunnel_client, next_url);
-    if (c->connected || c->over || !c->session)
-        return;
-    drop_session(c);
-    c->url = (c->url + 1) % c->context->options->url_count;
-    if (c->url == 0) /* all were tried */
-        tt_timer_set(c->context->worker, &c->anew, tt_deadline_after(now_us, ANEW_US));
-    else
-        begin_session(c, now_us);
-}
-
-/* Called in the middle of the library's work: nothing but notes may be taken. */
-static void heard_report(void *ctx, const struct tt_report *report)
-{
-    struct tt_tunnel_client *c = ctx;
-    tt_context_report(c->context, report);
-    if (report->kind == TT_REPORT_DIAL_FAILED && !c->connected &&
-        c->context->options->url_count > 1)
-        tt_worker_mark_for_loop(c->context->worker, &c->next_url);
+               c->context->options->urls[0]);
 }
 
 static const struct tt_session_callbacks session_callbacks = {
@@ -305,11 +279,11 @@ static void begin_session(struct tt_tunnel_client *c, uint64_t now_us)
 {
     struct tt_options library = tt_context_library(c->context);
     struct tt_error_text why;
-    library.report = heard_report;
-    library.report_ctx = c;
+    library.also = c->context->options->urls + 1;
+    library.also_count = (uint32_t)c->context->options->url_count - 1;
     c->connected = false;
-    const int err = tt_session_begin(c->context->options->urls[c->url], &library,
-                                     &session_callbacks, c, &c->session, &why);
+    const int err = tt_session_begin(c->context->options->urls[0], &library, &session_callbacks, c,
+                                     &c->session, &why);
     if (!err) {
         ask_in(c, c->session);
         if (!c->context->options->insecure)
@@ -384,7 +358,6 @@ static void dispose(struct tt_tunnel_client *c)
     tt_timer_dispose(w, &c->anew);
     tt_timer_dispose(w, &c->answer);
     tt_timer_dispose(w, &c->status);
-    tt_list_remove(&c->next_url.node);
     tt_worker_leave(w, entered);
     tt_stdio_close(&c->stdio);
     free(c->asks);
@@ -459,7 +432,6 @@ static int init(struct tt_tunnel_client *c)
     tt_list_init(&c->splices);
     tt_list_init(&c->openings);
     tt_list_init(&c->socks_guests);
-    c->next_url.run = try_next_url;
     c->host = (struct tt_opening_host){.worker = w,
                                        .openings = &c->openings,
                                        .splices = &c->splices,

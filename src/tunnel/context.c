@@ -84,8 +84,10 @@ void tt_context_report(void *context, const struct tt_report *r)
         dial_failed(c, r);
         return;
     }
-    if (r->kind == TT_REPORT_CONNECTED)
+    if (r->kind == TT_REPORT_CONNECTED) {
         c->last_failure[0] = '\0';
+        (void)snprintf(c->peer, sizeof c->peer, "%s", r->address);
+    }
     tt_log(&c->log, r->kind == TT_REPORT_REFUSED ? TT_LOG_NOTICE : TT_LOG_DETAIL, "carrier",
            "%s: %s%s%s%s%s", r->address, tt_report_name(r->kind), r->detail[0] ? ": " : "",
            r->detail, r->session[0] ? ", session " : "", r->session);

@@ -90,10 +90,10 @@ def test_the_soname_has_the_number_of_the_interface():
     equal(re.findall(r"\(SONAME\).*\[(.*)\]", dynamic), [f"libturbotunnel.so.{soversion}"], "SONAME")
 
 
-def test_the_library_needs_libuv_and_libc_alone():
+def test_the_library_needs_libuv_libcrypto_and_libc_alone():
     dynamic = output_of("readelf", "-d", shared_library())
     needed = {name.partition(".so")[0] for name in re.findall(r"\(NEEDED\).*\[(.*)\]", dynamic)}
-    check(needed <= {"libuv", "libc", "libpthread", "ld-linux-x86-64", "ld-linux-aarch64"}, f"{needed}")
+    check(needed <= {"libuv", "libcrypto", "libc", "libpthread", "ld-linux-x86-64", "ld-linux-aarch64"}, f"{needed}")
 
 
 def test_tt_version_is_that_of_the_project():

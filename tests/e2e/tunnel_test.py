@@ -465,6 +465,20 @@ def test_the_next_server_is_tried_when_one_is_not_there():
             echoed(client.addresses[0])
 
 
+def test_a_session_goes_on_over_another_address_of_its_server():
+    data = random_bytes(2 * MIB)
+    with EchoServer() as target, TunnelServer("--forward", target.address) as server:
+        one, two = Proxy(upstream=server.address), Proxy(upstream=server.address)
+        with two, TunnelClient(f"tcp://{one.address}", "--connect", f"tcp://{two.address}", "--listen", "0") as client:
+            with one:
+                client.wait_line(f"connected to {one.address}")
+                s = connect(client.addresses[0])
+                s.sendall(data)
+                equal(read_exactly(s, MIB), data[:MIB], "the first half")
+            equal(read_exactly(s, MIB), data[MIB:], "the second half, over the other proxy")
+            s.close()
+
+
 def test_who_does_not_answer_is_told_of():
     with Listener() as silent, TunnelClient("tcp://" + silent.address, "--listen", "0") as client:
         s = silent.accept()
