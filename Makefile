@@ -6,7 +6,7 @@ FUZZ_SECONDS ?= 30
 
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: build demo check check-asan check-tsan check-valgrind check-long check-portable \
+.PHONY: build demo check check-analysis check-asan check-tsan check-valgrind check-long check-portable \
         sim sim-mutants sim-coverage fuzz bench bench-core silences format package install uninstall clean help
 
 build: ## build everything into build/ (the default)
@@ -20,6 +20,9 @@ demo: ## install what building needs, build, and see a file survive its connecti
 check: ## install what testing needs, and run all tests: at most ten minutes
 	@scripts/bootstrap
 	@scripts/check
+
+check-analysis: ## clang-tidy with its static analyzer over all C files
+	@scripts/check analysis
 
 check-asan: ## unit tests, simulation and fuzz corpus under ASan and UBSan
 	@scripts/check asan

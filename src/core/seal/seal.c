@@ -64,7 +64,7 @@ static int take_off_padding(struct tt_span *plain)
 /* What came is ours to change: it was read for this session alone. */
 static uint8_t *writable(struct tt_span packet)
 {
-    return (uint8_t *)(uintptr_t)packet.ptr;
+    return (uint8_t *)packet.ptr;
 }
 
 int tt_sealed_data_read(struct tt_sealer *s, const uint8_t key[TT_KEY_LEN],
