@@ -107,7 +107,7 @@ static uint64_t network_of(const struct in6_addr *a)
 
 uint64_t tt_sealing_origin(const struct tt_loop *w, int fd)
 {
-    struct sockaddr_storage peer;
+    struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
     socklen_t len = sizeof peer;
     uint64_t network = 0;
 
