@@ -10,6 +10,7 @@
 
 #define FIRST_SN_LIMIT 32u              /* */
 #define QUIET_US       (30 * TT_SECOND) /* M-17 */
+#define TURN_OUT_US    TT_SECOND        /* for the news to get through */
 #define LOOKED_AT      4u               /* M-17: sessions that may have to go for a new one */
 
 int tt_queue_packet_conn_init(struct tt_queue_packet_conn *q,
@@ -256,7 +257,8 @@ static struct tt_server_session *begin(struct tt_queue_packet_conn *q, uint64_t 
         tt_seal_free(seal, q->config.alloc);
         return NULL;
     }
-    *s = (struct tt_server_session){.state = TT_SERVER_SESSION_WAITING, .begun_us = now_us};
+    *s = (struct tt_server_session){
+        .state = TT_SERVER_SESSION_WAITING, .begun_us = now_us, .out_us = TT_NEVER};
     q->sessions++;
     if (set_up(q, s, id, conv, seal, now_us)) {
         q->stats.no_memory++;
@@ -649,17 +651,29 @@ static bool is_welcome(const struct tt_gate_config *gate, const struct tt_seal *
     return seal->peer_known && gate->welcome(gate->welcome_ctx, seal->peer_key);
 }
 
-static void turn_out(struct tt_queue_packet_conn *q, struct tt_server_session *s)
+/* First it is told: a carrier may be full of data, before which that does not go out. */
+static void turn_out(struct tt_queue_packet_conn *q, uint64_t now_us, struct tt_server_session *s)
 {
     q->stats.turned_out++;
+    s->out_us = tt_deadline_after(now_us, TURN_OUT_US);
+    tt_endpoint_abort(&s->endpoint);
+    mark_dirty(q, s);
+}
+
+static void end_turned_out(struct tt_queue_packet_conn *q, struct tt_server_session *s)
+{
+    s->out_us = TT_NEVER;
+    if (s->endpoint.error)
+        return;
     TT_LIST_FOR_EACH(node, &s->endpoint.carriers)
     {
         tt_carriers_doom(&s->endpoint, TT_CONTAINER_OF(node, struct tt_carrier, node));
     }
-    end(q, s, TT_E_CLOSED);
+    s->endpoint.error = TT_E_CLOSED;
+    mark_dirty(q, s);
 }
 
-void tt_queue_packet_conn_review_clients(struct tt_queue_packet_conn *q)
+void tt_queue_packet_conn_review_clients(struct tt_queue_packet_conn *q, uint64_t now_us)
 {
     struct tt_list_node *node = tt_list_first(&q->remotes.by_use);
     if (!q->config.gate || !q->config.gate->config.welcome)
@@ -667,8 +681,9 @@ void tt_queue_packet_conn_review_clients(struct tt_queue_packet_conn *q)
     while (node) {
         struct tt_server_session *s = of_remote(TT_CONTAINER_OF(node, struct tt_remote, node));
         node = tt_list_next(&q->remotes.by_use, node);
-        if (!is_welcome(&q->config.gate->config, s->endpoint.seal))
-            turn_out(q, s);
+        if (s->out_us == TT_NEVER && !s->endpoint.error &&
+            !is_welcome(&q->config.gate->config, s->endpoint.seal))
+            turn_out(q, now_us, s);
     }
 }
 
@@ -698,9 +713,13 @@ void tt_queue_packet_conn_flushed(struct tt_queue_packet_conn *q, struct tt_serv
         finish(q, s);
         return;
     }
+    if (s->out_us != TT_NEVER && tt_list_empty(&s->endpoint.carriers)) {
+        end_turned_out(q, s);
+        return;
+    }
     if (is_idle(s) && !tt_list_linked(&s->turn_node))
         tt_list_push_back(&q->idle, &s->turn_node);
-    const uint64_t deadline_us = tt_endpoint_deadline(&s->endpoint);
+    const uint64_t deadline_us = tt_min_u64(tt_endpoint_deadline(&s->endpoint), s->out_us);
     if (deadline_us != s->timer.key)
         tt_heap_update(&q->timers, &s->timer, deadline_us);
 }
@@ -732,7 +751,12 @@ void tt_queue_packet_conn_handle_timeout(struct tt_queue_packet_conn *q, uint64_
         struct tt_server_session *s = TT_CONTAINER_OF(first, struct tt_server_session, timer);
         (void)tt_endpoint_handle_timeout(&s->endpoint, now_us);
         mark_dirty(q, s);
-        tt_queue_packet_conn_flushed(q, s);
+        if (s->out_us <= now_us) {
+            end_turned_out(q, s);
+            tt_heap_update(&q->timers, &s->timer, TT_NEVER); /* its carriers are closed first */
+        } else {
+            tt_queue_packet_conn_flushed(q, s);
+        }
     }
     if (q->config.gate)
         tt_gate_handle_timeout(q->config.gate, now_us);

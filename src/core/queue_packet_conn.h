@@ -60,6 +60,7 @@ struct tt_server_session {
     struct tt_list_node state_node; /* in the accept or the closed list */
     uint64_t closed_at_us;
     uint64_t begun_us; /* M-17 */
+    uint64_t out_us;   /* its client is not welcome any more: it ends then; or TT_NEVER (M-18) */
     enum tt_server_session_state state;
     bool dirty; /* something may have to be sent or reported */
     void *user; /* the driver's; NULL at first */
@@ -152,9 +153,10 @@ void tt_queue_packet_conn_close(struct tt_queue_packet_conn *q, uint64_t now_us,
                                 struct tt_server_session *s);
 
 /* Sealed: the list of welcome clients has changed: ends the sessions of those that are not on it
- * (M-18). They learn of it when they come back.
+ * (M-18). They are told (CLOSE), on the carriers that they have: afterwards nothing would be
+ * answered to them. When they have gone, or after a second, the application learns of it.
  */
-void tt_queue_packet_conn_review_clients(struct tt_queue_packet_conn *q);
+void tt_queue_packet_conn_review_clients(struct tt_queue_packet_conn *q, uint64_t now_us);
 
 /* Ends a closed session that waits for nothing, so that its place in the quota is free for another
  * one that shares it. false: there is none. The same happens by itself when a session begins here.

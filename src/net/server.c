@@ -413,7 +413,7 @@ void tt_listener_close(struct tt_listener *l)
 void tt_listener_review_clients(struct tt_listener *l)
 {
     const bool entered = tt_worker_enter(l->worker);
-    tt_queue_packet_conn_review_clients(&l->conns.queue);
+    tt_queue_packet_conn_review_clients(&l->conns.queue, tt_worker_now_us());
     tt_worker_mark(l->worker, &l->chore);
     tt_worker_leave(l->worker, entered);
 }
