@@ -13,6 +13,7 @@
 
 #define KEY_TEXT      (2 * TT_KEY_BYTES + 1)
 #define INSTANCE_TEXT (2 * TT_INSTANCE_BYTES + 1)
+#define PATH_BYTES    4096
 
 void tt_key_format(char *text, const uint8_t *bytes, size_t n)
 {
@@ -124,6 +125,22 @@ static int read_instance(uint8_t instance[TT_INSTANCE_BYTES], const char *path)
     return tt_hex_parse(instance, TT_INSTANCE_BYTES, text, len) ? 0 : EINVAL;
 }
 
+/* Whole or not at all, and never over another: two servers with one key may be started at once. 0
+ * or errno; EEXIST: somebody else was first.
+ */
+static int write_whole(const char *path, const char *text)
+{
+    char beside[PATH_BYTES + 24];
+    (void)snprintf(beside, sizeof beside, "%s.%ld", path, (long)getpid());
+    int err = write_new(beside, S_IRUSR | S_IWUSR, text);
+    if (err)
+        return err;
+    if (link(beside, path) < 0)
+        err = errno;
+    (void)unlink(beside);
+    return err;
+}
+
 static int make_instance(uint8_t instance[TT_INSTANCE_BYTES], const char *path)
 {
     uint8_t random[TT_KEY_BYTES];
@@ -134,18 +151,20 @@ static int make_instance(uint8_t instance[TT_INSTANCE_BYTES], const char *path)
     tt_key_format(text, instance, TT_INSTANCE_BYTES);
     text[INSTANCE_TEXT - 1] = '\n';
     text[INSTANCE_TEXT] = '\0';
-    return write_new(path, S_IRUSR | S_IWUSR, text);
+    return write_whole(path, text);
 }
 
 int tt_instance_load(uint8_t instance[TT_INSTANCE_BYTES], const char *key_path,
                      struct tt_error_text *why)
 {
-    char path[4096];
+    char path[PATH_BYTES];
     if (snprintf(path, sizeof path, "%s.instance", key_path) >= (int)sizeof path)
         return refuse(why, key_path, "its name is too long");
     int err = read_instance(instance, path);
     if (err == ENOENT)
         err = make_instance(instance, path);
+    if (err == EEXIST)
+        err = read_instance(instance, path);
     if (err == EINVAL)
         return refuse(why, path, "it is not one line of 16 hexadecimal digits");
     return err ? refuse(why, path, strerror(err)) : TT_OK;
