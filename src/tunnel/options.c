@@ -162,6 +162,7 @@ static const struct option_spec specs[] = {
     {0, "server-key", "KEY", TT_COMMAND_CLIENT, CALL(set_server_key), "the server's public key"},
     {0, "authorized-clients", "FILE", TT_COMMAND_SERVER, FIELD(TEXT, authorized_clients), "public keys of those who may come"},
     {0, "insecure", NULL, ANY, FIELD(FLAG, insecure), "no keys: anyone on the way can read and change all"},
+    {0, "allow-core-dumps", NULL, ANY, FIELD(FLAG, allow_core_dumps), "to find a bug: keys may be in a core"},
     {0, "session-timeout", "SECONDS", ANY, FIELD(SECONDS, library.session_timeout_us), "a session that hears nothing is lost (600)"},
     {0, "drain", "SECONDS", TT_COMMAND_SERVER, FIELD(SECONDS, drain_us), "at the end, streams may go on so long (30)"},
     {0, "connect-timeout", "SECONDS", ANY, FIELD(SECONDS, connect_timeout_us), "a target has so long to answer (10)"},

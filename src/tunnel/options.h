@@ -28,6 +28,7 @@ struct tt_tunnel_options {
     bool help, version, check_config;
     bool quiet, verbose, json_log;
     bool insecure;
+    bool allow_core_dumps;
     const char *config;  /* a file, or NULL */
     const char *key;     /* a file, or NULL */
     bool has_server_key; /* client */

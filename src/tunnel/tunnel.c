@@ -4,12 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "tunnel/client.h"
 #include "tunnel/context.h"
 #include "tunnel/options.h"
+#include "tunnel/process.h"
 #include "tunnel/server.h"
 #include "tunnel/signals.h"
 
@@ -17,16 +17,6 @@ static int usage_error(const char *error)
 {
     (void)fprintf(stderr, "turbotunnel: %s\n", error);
     return TT_EXIT_USAGE;
-}
-
-/* Each connection is a descriptor; what the system lets us have we take. */
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
 }
 
 /* Signals are caught before anybody is told that we are there. */
@@ -74,7 +64,7 @@ static int run(struct tt_context *c)
 {
     int status = TT_EXIT_FAILED;
     (void)signal(SIGPIPE, SIG_IGN);
-    raise_descriptor_limit();
+    tt_process_raise_descriptor_limit();
     (void)sem_init(&c->over, 0, 0);
     const int err = tt_loop_new(&c->options->library, &c->worker);
     if (err)
@@ -113,6 +103,17 @@ static int run_with(const struct tt_tunnel_options *o, int argc, char **argv)
     return status;
 }
 
+static int run_command(const struct tt_tunnel_options *o, int argc, char **argv)
+{
+    if (!o->allow_core_dumps)
+        tt_process_hide_memory(); /* before a key is read */
+    if (o->command == TT_COMMAND_KEYGEN)
+        return tt_keygen(o->key);
+    if (o->command == TT_COMMAND_PUBKEY)
+        return tt_pubkey();
+    return run_with(o, argc, argv);
+}
+
 int tt_tunnel_main(int argc, char **argv)
 {
     struct tt_tunnel_options *o = calloc(1, sizeof *o);
@@ -126,12 +127,8 @@ int tt_tunnel_main(int argc, char **argv)
         tt_tunnel_options_print_help(stdout, o->command);
     else if (o->version)
         (void)puts("turbotunnel " TT_VERSION);
-    else if (o->command == TT_COMMAND_KEYGEN)
-        status = tt_keygen(o->key);
-    else if (o->command == TT_COMMAND_PUBKEY)
-        status = tt_pubkey();
     else
-        status = run_with(o, argc, argv);
+        status = run_command(o, argc, argv);
     tt_tunnel_options_dispose(o);
     free(o);
     return status;

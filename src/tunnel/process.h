@@ -1,0 +1,13 @@
+/* process.h - what the process may do, and what of it may be seen. */
+#ifndef TT_TUNNEL_PROCESS_H
+#define TT_TUNNEL_PROCESS_H
+
+/* No core dump, and no other process of the same user may look into this one: keys are in it. Never
+ * fails where it matters: the descriptors of /proc and ptrace are the system's to refuse.
+ */
+void tt_process_hide_memory(void);
+
+/* Each connection is a descriptor: as many as the system lets us have. */
+void tt_process_raise_descriptor_limit(void);
+
+#endif
