@@ -3,17 +3,22 @@
     with EchoServer() as target, TunnelServer("--forward", target.address) as server:
         with TunnelClient(server, "--listen", "127.0.0.1:0") as client:
             s = connect(client.addresses[0])
+
+Sessions are sealed, with keys that are made once for the run; insecure=True is without.
 """
 
+import atexit
 import contextlib
 import os
+import shutil
 import socket
 import struct
 import subprocess
+import tempfile
 import threading
 
 from echo import Proxy
-from harness import Listener, Program, connect, equal, read_exactly
+from harness import Listener, Program, connect, equal, read_exactly, run
 
 TUNNEL = "apps/turbotunnel"
 
@@ -22,11 +27,63 @@ os.environ.setdefault("MALLOC_PERTURB_", "165")
 LISTENING = r'listening on (?:tcp://)?([^\s"]+)'
 
 
+class Key:
+    """A private key in a file, and its public one."""
+
+    def __init__(self, path):
+        self.path = path
+        status, output, lines = run(TUNNEL, "keygen", path)
+        equal((status, lines), (0, []), "keygen")
+        self.public = output.strip()
+
+
+class Keys:
+    """Of the servers, and of clients, in this run: made when they are first asked for."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._made = {}
+
+    def _get(self, name):
+        with self._lock:
+            if not self._made:
+                self._folder = tempfile.mkdtemp()
+                atexit.register(shutil.rmtree, self._folder)
+            if name not in self._made:
+                self._made[name] = Key(os.path.join(self._folder, name))
+            return self._made[name]
+
+    @property
+    def server(self):
+        return self._get("server")
+
+    @property
+    def client(self):
+        return self._get("client")
+
+
+keys = Keys()
+
+
+# Who is not root must be let in to count descriptors.
+OPEN = () if os.geteuid() == 0 else ("--allow-core-dumps",)
+
+
+def server_keys(insecure=False, key=None):
+    """Options of a server."""
+    return OPEN + (("--insecure",) if insecure else ("--key", (key or keys.server).path))
+
+
+def client_keys(insecure=False, server_key=None):
+    """Options of its client."""
+    return OPEN + (("--insecure",) if insecure else ("--server-key", server_key or keys.server.public))
+
+
 class TunnelServer(Program):
     """.url is where it listens first."""
 
-    def __init__(self, *args, listen="tcp://127.0.0.1:0", **how):
-        super().__init__(TUNNEL, "server", "--insecure", "--listen", listen, *args, **how)
+    def __init__(self, *args, listen="tcp://127.0.0.1:0", insecure=False, key=None, **how):
+        super().__init__(TUNNEL, "server", *server_keys(insecure, key), "--listen", listen, *args, **how)
         self.url = self.wait_line(r'listening on ([^\s"]+)').group(1)
 
     @property
@@ -37,9 +94,9 @@ class TunnelServer(Program):
 class TunnelClient(Program):
     """.addresses are where it listens, in the order of its options."""
 
-    def __init__(self, server, *args, listeners=None, **how):
+    def __init__(self, server, *args, listeners=None, insecure=False, server_key=None, **how):
         url = server if isinstance(server, str) else server.url
-        super().__init__(TUNNEL, "client", "--insecure", "--connect", url, *args, **how)
+        super().__init__(TUNNEL, "client", *client_keys(insecure, server_key), "--connect", url, *args, **how)
         if listeners is None:
             listeners = sum(arg in ("--listen", "-L", "-D", "--socks") for arg in args)
         self.addresses = [self.wait_line(LISTENING).group(1) for _ in range(listeners)]
@@ -50,7 +107,7 @@ class Stdio(Program):
 
     def __init__(self, server, *args):
         url = server if isinstance(server, str) else server.url
-        super().__init__(TUNNEL, "client", "--insecure", "--connect", url, *args,
+        super().__init__(TUNNEL, "client", *client_keys(), "--connect", url, *args,
                          stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def send(self, data):
@@ -79,15 +136,15 @@ def through(*options):
 
 
 @contextlib.contextmanager
-def tunnel(server_args, client_args, **how):
+def tunnel(server_args, client_args, insecure=False, **how):
     """A server and its client."""
     options = getattr(way, "options", None)
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(TunnelServer(*server_args))
+        server = stack.enter_context(TunnelServer(*server_args, insecure=insecure))
         url = server.url
         if options:
             url = "tcp://" + stack.enter_context(Proxy(*options, upstream=server.address)).address
-        yield server, stack.enter_context(TunnelClient(url, *client_args, **how))
+        yield server, stack.enter_context(TunnelClient(url, *client_args, insecure=insecure, **how))
 
 
 @contextlib.contextmanager

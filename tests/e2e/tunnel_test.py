@@ -20,8 +20,8 @@ import harness
 from echo import Proxy, random_bytes, rss_bytes
 from harness import (Acceptor, EchoServer, Listener, Program, Sender, check, connect, equal, read_exactly, read_to_end,
                      read_to_end_or_reset, reset, run)
-from tunnel import (TUNNEL, Stdio, TunnelClient, TunnelServer, descriptors, has_ipv6, is_reset, joined, socks_connect,
-                    through, tunnel)
+from tunnel import (TUNNEL, Stdio, TunnelClient, TunnelServer, client_keys, descriptors, has_ipv6, is_reset, joined,
+                    server_keys, socks_connect, through, tunnel)
 
 MIB = 1 << 20
 
@@ -82,13 +82,13 @@ def test_standard_input_may_be_a_file_or_nothing():
         with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as sink:
             source.write(data)
             source.seek(0)
-            with Program(TUNNEL, "client", "--insecure", "--connect", server.url, "--stdio", stdin=source,
+            with Program(TUNNEL, "client", *client_keys(), "--connect", server.url, "--stdio", stdin=source,
                          stdout=sink) as client:
                 equal(client.wait(), 0, f"exit status: {client.lines}")
             sink.seek(0)
             equal(sink.read(), data, "what came back")
         with open(os.devnull, "rb") as nothing:
-            with Program(TUNNEL, "client", "--insecure", "--connect", server.url, "--stdio", stdin=nothing) as client:
+            with Program(TUNNEL, "client", *client_keys(), "--connect", server.url, "--stdio", stdin=nothing) as client:
                 equal(client.wait(), 0, f"exit status: {client.lines}")
 
 
@@ -479,8 +479,17 @@ def test_a_session_goes_on_over_another_address_of_its_server():
             s.close()
 
 
+def test_without_keys_it_is_said_loudly():
+    with EchoServer() as target:
+        with tunnel(("--forward", target.address), ("--listen", "0"), insecure=True) as (server, client):
+            echoed(client.addresses[0], random_bytes(4 * MIB))
+            for program in (server, client):
+                check(program.lines[0].startswith("turbotunnel: WARNING: --insecure: nothing is encrypted"),
+                      program.lines)
+
+
 def test_who_does_not_answer_is_told_of():
-    with Listener() as silent, TunnelClient("tcp://" + silent.address, "--listen", "0") as client:
+    with Listener() as silent, TunnelClient("tcp://" + silent.address, "--listen", "0", insecure=True) as client:
         s = silent.accept()
         client.wait_line("no answer: wrong --server-key, a clock off by hours, or not a turbotunnel server")
         s.close()
@@ -596,21 +605,21 @@ def test_messages_as_json():
             for line in program.lines:
                 message = json.loads(line)
                 equal(sorted(message), ["event", "level", "message", "time"], line)
-        equal({json.loads(line)["event"] for line in client.lines}, {"insecure", "listening", "connected"}, "events")
+        equal({json.loads(line)["event"] for line in client.lines}, {"listening", "connected"}, "events")
 
 
 def test_quiet_is_quiet():
     with EchoServer() as target, TunnelServer("--forward", target.address) as server:
-        with Program(TUNNEL, "client", "--insecure", "--quiet", "--connect", server.url, "--stdio",
+        with Program(TUNNEL, "client", *client_keys(), "--quiet", "--connect", server.url, "--stdio",
                      stdout=subprocess.PIPE) as client:
             equal(client.wait(), 0, "exit status")
-            equal([line for line in client.lines if "WARNING: --insecure" not in line], [], "what it said")
+            equal(client.lines, [], "what it said")
 
 
 def test_a_terminal_shows_a_line_that_lives():
     with EchoServer() as target, TunnelServer("--forward", target.address) as server:
         ours, theirs = pty.openpty()
-        with subprocess.Popen([os.path.join(harness.build_dir, TUNNEL), "client", "--insecure", "--connect",
+        with subprocess.Popen([os.path.join(harness.build_dir, TUNNEL), "client", *client_keys(), "--connect",
                                server.url, "--listen", "0"], stdin=subprocess.DEVNULL, stderr=theirs) as client:
             os.close(theirs)
             seen = b""
@@ -690,17 +699,13 @@ def test_key_files_are_checked():
             check("1" * 63 not in "".join(lines), "it shows the key")
         os.remove(key)
         equal(run(TUNNEL, *arguments)[0], 1, "exit status without the file")
-    # Until sessions can be sealed it does not run as if they were.
-    status, _, lines = run(TUNNEL, "client", "--connect", "tcp://127.0.0.1:1", "--stdio", "--server-key", "0" * 64)
-    equal(status, 1, "exit status")
-    check("this build cannot seal sessions" in lines[0], lines)
 
 
 def test_the_command_line_wins_over_the_file():
     with EchoServer() as target, tempfile.NamedTemporaryFile("w") as config:
         config.write(f"listen tcp://127.0.0.1:0\nforward 127.0.0.1:1\nforward 127.0.0.1:2\n")
         config.flush()
-        with Program(TUNNEL, "server", "--insecure", "--config", config.name, "--forward", target.address) as server:
+        with Program(TUNNEL, "server", *server_keys(), "--config", config.name, "--forward", target.address) as server:
             url = server.wait_line(r"listening on (\S+)").group(1)
             with TunnelClient(url, "--listen", "0") as client:
                 echoed(client.addresses[0])
@@ -783,7 +788,7 @@ def test_a_path_is_taken_over_from_the_dead_alone():
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "carrier")
         with TunnelServer("--allow", "*:80", listen="unix:" + path) as first:
-            status, _, lines = run(TUNNEL, "server", "--insecure", "--allow", "*:80", "--listen", "unix:" + path)
+            status, _, lines = run(TUNNEL, "server", *server_keys(), "--allow", "*:80", "--listen", "unix:" + path)
             equal(status, 1, "exit status of the second")
             check("Address already in use (another program listens there" in lines[-1], lines)
             first.process.kill()
@@ -793,7 +798,7 @@ def test_a_path_is_taken_over_from_the_dead_alone():
                 equal(second.stop(), 0, "exit status")
         with open(path, "w", encoding="ascii"):
             pass
-        status, _, lines = run(TUNNEL, "server", "--insecure", "--allow", "*:80", "--listen", "unix:" + path)
+        status, _, lines = run(TUNNEL, "server", *server_keys(), "--allow", "*:80", "--listen", "unix:" + path)
         equal(status, 1, "exit status where a file is")
         check(os.path.exists(path), "it has removed a file")
 
