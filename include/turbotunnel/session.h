@@ -120,6 +120,16 @@ struct tt_session_stats {
     uint64_t handshakes_unanswered;
     uint64_t server_full;        /* sealed client: the server said that it is at a limit */
     uint64_t packets_not_opened; /* sealed: what came and was not from the other end */
+    /* Client: what one connection reached at most, and what those had reached that ended, or fell
+     * silent, though nobody here had meant it. 0: none did.
+     */
+    uint64_t most_bytes_up, most_bytes_down, longest_age_us;
+    uint64_t connections_died;
+    uint64_t died_least_bytes_up, died_most_bytes_up;
+    uint64_t died_least_bytes_down, died_most_bytes_down;
+    uint64_t died_least_age_us, died_most_age_us;
+    /* What was learned from that: no connection is used for more. 0: nothing. */
+    uint64_t learned_bytes_up, learned_bytes_down, learned_age_us;
 };
 
 TT_EXPORT void tt_session_get_stats(struct tt_session *session, struct tt_session_stats *stats);

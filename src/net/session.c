@@ -394,6 +394,28 @@ int tt_session_client_key(struct tt_session *s, uint8_t key[32])
     return known ? TT_OK : TT_E_INVAL;
 }
 
+static void add_fates(const struct tt_endpoint *e, struct tt_session_stats *stats)
+{
+    uint64_t most[TT_BUDGET_KINDS];
+    if (!e->config.client)
+        return;
+    const struct tt_fates *s = &e->budget->fates;
+    tt_endpoint_most_reached(e, tt_worker_now_us(), most);
+    stats->most_bytes_up = most[TT_BUDGET_UP];
+    stats->most_bytes_down = most[TT_BUDGET_DOWN];
+    stats->longest_age_us = most[TT_BUDGET_AGE];
+    stats->connections_died = s->died;
+    stats->died_least_bytes_up = s->died_least[TT_BUDGET_UP];
+    stats->died_most_bytes_up = s->died_most[TT_BUDGET_UP];
+    stats->died_least_bytes_down = s->died_least[TT_BUDGET_DOWN];
+    stats->died_most_bytes_down = s->died_most[TT_BUDGET_DOWN];
+    stats->died_least_age_us = s->died_least[TT_BUDGET_AGE];
+    stats->died_most_age_us = s->died_most[TT_BUDGET_AGE];
+    stats->learned_bytes_up = tt_budget_limit(e->budget, TT_BUDGET_UP, 0);
+    stats->learned_bytes_down = tt_budget_limit(e->budget, TT_BUDGET_DOWN, 0);
+    stats->learned_age_us = tt_budget_limit(e->budget, TT_BUDGET_AGE, 0);
+}
+
 void tt_session_get_stats(struct tt_session *s, struct tt_session_stats *stats)
 {
     const bool entered = tt_worker_enter(s->worker);
@@ -414,6 +436,7 @@ void tt_session_get_stats(struct tt_session *s, struct tt_session_stats *stats)
         .srtt_us = smoothed_rtt_us(s->endpoint),
     };
     add_seal_stats(s->endpoint->seal, stats);
+    add_fates(s->endpoint, stats);
     tt_worker_leave(s->worker, entered);
 }
 

@@ -105,7 +105,7 @@ static void add_keys(struct tt_context *c, struct tt_options *o)
     const struct tt_tunnel_keys *k = &c->keys;
     if (k->has_private)
         o->private_key = k->private_key;
-    if (c->options->command == TT_COMMAND_CLIENT) {
+    if (c->options->command != TT_COMMAND_SERVER) {
         o->server_key = k->server_key;
         return;
     }

@@ -11,6 +11,9 @@
 #include "tunnel/url.h"
 
 #define ANY         (TT_COMMAND_SERVER | TT_COMMAND_CLIENT)
+#define DIALS       (TT_COMMAND_CLIENT | TT_COMMAND_CHECK)
+#define ALL         (TT_COMMAND_SERVER | DIALS)
+#define PROBE_MOST  (16u << 20) /* what a server answers: TT_PROBE_MOST */
 #define MAX_SECONDS 1e9
 #define CONFIG_MOST (1u << 20) /* bytes of a configuration file */
 
@@ -151,18 +154,20 @@ static const struct option_spec specs[] = {
     {0, "forward", "TARGET", TT_COMMAND_SERVER, CALL(set_forward), "the fixed target: HOST:PORT or unix:PATH"},
     {0, "allow", "HOST:PORTS", TT_COMMAND_SERVER, EACH(set_allow), "what clients may ask for; also ADDRESS/BITS:PORTS, *:PORTS"},
     {0, "allow-remote", "[BIND:]PORTS", TT_COMMAND_SERVER, EACH(set_allow_remote), "where clients may have us listen (-R)"},
-    {0, "connect", "URL", TT_COMMAND_CLIENT, EACH(set_url), "where the server is: tcp://HOST:PORT, unix:PATH"},
+    {0, "connect", "URL", DIALS, EACH(set_url), "where the server is: tcp://HOST:PORT, unix:PATH"},
     {0, "listen", "ADDR", TT_COMMAND_CLIENT, EACH(set_client_listen), "[ADDR:]PORT or unix:PATH: lead to the fixed target"},
     {'L', "local", "[BIND:]PORT:HOST:PORT", TT_COMMAND_CLIENT, EACH(set_local), "listen, and lead to HOST:PORT"},
     {'D', "socks", "[ADDR:]PORT", TT_COMMAND_CLIENT, EACH(set_socks), "a SOCKS5 server; names are resolved by the server"},
     {'R', "remote", "[BIND:]PORT:HOST:PORT", TT_COMMAND_CLIENT, EACH(set_remote), "the server listens, and we lead to HOST:PORT"},
     {0, "stdio", NULL, TT_COMMAND_CLIENT, CALL(set_stdio), "standard input and output: to the fixed target"},
     {'W', "stdio-to", "HOST:PORT", TT_COMMAND_CLIENT, CALL(set_stdio_target), "standard input and output: to HOST:PORT"},
-    {0, "key", "FILE", ANY, FIELD(TEXT, key), "our private key"},
-    {0, "server-key", "KEY", TT_COMMAND_CLIENT, CALL(set_server_key), "the server's public key"},
+    {0, "bytes", "BYTES", TT_COMMAND_CHECK, FIELD(BYTES, check_bytes), "send and fetch so many, at most 16M (1M)"},
+    {0, "seconds", "SECONDS", TT_COMMAND_CHECK, FIELD(SECONDS, check_us), "let a connection grow so old, at most 3600 (20)"},
+    {0, "key", "FILE", ALL, FIELD(TEXT, key), "our private key"},
+    {0, "server-key", "KEY", DIALS, CALL(set_server_key), "the server's public key"},
     {0, "authorized-clients", "FILE", TT_COMMAND_SERVER, FIELD(TEXT, authorized_clients), "public keys of those who may come"},
-    {0, "insecure", NULL, ANY, FIELD(FLAG, insecure), "no keys: anyone on the way can read and change all"},
-    {0, "allow-core-dumps", NULL, ANY, FIELD(FLAG, allow_core_dumps), "to find a bug: keys may be in a core"},
+    {0, "insecure", NULL, ALL, FIELD(FLAG, insecure), "no keys: anyone on the way can read and change all"},
+    {0, "allow-core-dumps", NULL, ALL, FIELD(FLAG, allow_core_dumps), "to find a bug: keys may be in a core"},
     {0, "session-timeout", "SECONDS", ANY, FIELD(SECONDS, library.session_timeout_us), "a session that hears nothing is lost (600)"},
     {0, "drain", "SECONDS", TT_COMMAND_SERVER, FIELD(SECONDS, drain_us), "at the end, streams may go on so long (30)"},
     {0, "connect-timeout", "SECONDS", ANY, FIELD(SECONDS, connect_timeout_us), "a target has so long to answer (10)"},
@@ -172,25 +177,25 @@ static const struct option_spec specs[] = {
     {0, "carrier-max-age", "SECONDS", TT_COMMAND_CLIENT, FIELD(SECONDS, library.carrier_max_age_us), "nor for longer"},
     {0, "carrier-idle", "SECONDS", TT_COMMAND_CLIENT, FIELD(SECONDS, library.carrier_idle_us), "nor after such a silence"},
     {0, "no-learning", NULL, TT_COMMAND_CLIENT, FIELD(FLAG, library.no_learning), "do not learn such limits"},
-    {0, "dial-timeout", "SECONDS", TT_COMMAND_CLIENT, FIELD(SECONDS, library.dial_timeout_us), "one try to connect (10)"},
+    {0, "dial-timeout", "SECONDS", DIALS, FIELD(SECONDS, library.dial_timeout_us), "one try to connect (10)"},
     {0, "redial-first", "SECONDS", TT_COMMAND_CLIENT, FIELD(SECONDS, library.redial_first_us), "wait after a failed one, doubling (0.05)"},
     {0, "redial-most", "SECONDS", TT_COMMAND_CLIENT, FIELD(SECONDS, library.redial_most_us), "up to this (2)"},
-    {0, "liveness-floor", "SECONDS", ANY, FIELD(SECONDS, library.liveness_floor_us), "a connection may take so long to answer at least (0.1)"},
-    {0, "liveness-ceiling", "SECONDS", ANY, FIELD(SECONDS, library.liveness_ceiling_us), "and at most (30)"},
+    {0, "liveness-floor", "SECONDS", ALL, FIELD(SECONDS, library.liveness_floor_us), "a connection may take so long to answer at least (0.1)"},
+    {0, "liveness-ceiling", "SECONDS", ALL, FIELD(SECONDS, library.liveness_ceiling_us), "and at most (30)"},
     {0, "handshake-timeout", "SECONDS", TT_COMMAND_SERVER, FIELD(SECONDS, library.handshake_timeout_us), "for a connection's first bytes (10)"},
     {0, "max-connections", "N", TT_COMMAND_SERVER, FIELD(COUNT, library.max_connections), "carriers at once, of each --listen (10000)"},
     {0, "max-sessions", "N", TT_COMMAND_SERVER, FIELD(COUNT, library.max_sessions), "sessions at once, of each --listen (10000)"},
     {0, "accept-backlog", "N", TT_COMMAND_SERVER, FIELD(COUNT, library.accept_backlog), "sessions that wait to be accepted (128)"},
     {0, "max-streams", "N", ANY, FIELD(COUNT, library.max_streams), "streams of a session at once (4096)"},
     {0, "max-buffer", "BYTES", ANY, FIELD(SIZE, library.max_buffer_bytes), "data held for all sessions (1G)"},
-    {0, "max-packet", "BYTES", ANY, FIELD(COUNT, library.max_packet), "the longest packet, 1400 to 65535 (65535)"},
-    {0, "config", "FILE", ANY, FIELD(TEXT, config), "more options: `name value' a line, # for comments"},
-    {0, "check-config", NULL, ANY, FIELD(FLAG, check_config), "say whether the options make sense, and exit"},
-    {0, "json-log", NULL, ANY, FIELD(FLAG, json_log), "messages as JSON, one a line"},
-    {'q', "quiet", NULL, ANY, FIELD(FLAG, quiet), "errors alone"},
-    {'v', "verbose", NULL, ANY, FIELD(FLAG, verbose), "also each stream and carrier"},
-    {'h', "help", NULL, ANY, FIELD(FLAG, help), "print this and exit"},
-    {'V', "version", NULL, ANY, FIELD(FLAG, version), "print the version and exit"},
+    {0, "max-packet", "BYTES", ALL, FIELD(COUNT, library.max_packet), "the longest packet, 1400 to 65535 (65535)"},
+    {0, "config", "FILE", ALL, FIELD(TEXT, config), "more options: `name value' a line, # for comments"},
+    {0, "check-config", NULL, ALL, FIELD(FLAG, check_config), "say whether the options make sense, and exit"},
+    {0, "json-log", NULL, ALL, FIELD(FLAG, json_log), "messages as JSON, one a line"},
+    {'q', "quiet", NULL, ALL, FIELD(FLAG, quiet), "errors alone"},
+    {'v', "verbose", NULL, ALL, FIELD(FLAG, verbose), "also each stream and carrier"},
+    {'h', "help", NULL, ALL, FIELD(FLAG, help), "print this and exit"},
+    {'V', "version", NULL, ALL, FIELD(FLAG, version), "print the version and exit"},
 };
 /* clang-format on */
 
@@ -287,6 +292,7 @@ static const char *command_name(enum tt_command command)
 {
     return command == TT_COMMAND_SERVER   ? "server"
            : command == TT_COMMAND_CLIENT ? "client"
+           : command == TT_COMMAND_CHECK  ? "check"
            : command == TT_COMMAND_KEYGEN ? "keygen"
                                           : "pubkey";
 }
@@ -446,11 +452,16 @@ static const char *missing(const struct tt_tunnel_options *o)
     if (o->command == TT_COMMAND_SERVER && !o->forward && o->allow.count == 0 &&
         o->allow_remote.count == 0)
         return "--forward, --allow or --allow-remote is missing: where streams may lead";
-    if (o->command == TT_COMMAND_CLIENT && o->url_count == 0)
+    if (o->command != TT_COMMAND_SERVER && o->url_count == 0)
         return "--connect URL is missing: where the server is";
     if (o->command == TT_COMMAND_CLIENT && o->forward_count == 0 && o->remote_count == 0 &&
         !o->stdio)
         return "there is nothing to do: give --listen, -L, -D, -R, --stdio or -W";
+    if (o->command == TT_COMMAND_CHECK && o->url_count > 1)
+        return "check looks at one --connect";
+    if (o->command == TT_COMMAND_CHECK &&
+        (o->check_bytes > PROBE_MOST || o->check_us > 3600 * TT_SECOND))
+        return "check: --bytes is at most 16M, --seconds 3600";
     if (o->stdio && o->forward_count + o->remote_count > 0)
         return "--stdio and -W go with no listener";
     return NULL;
@@ -463,7 +474,7 @@ static const char *wrong_with_keys(const struct tt_tunnel_options *o)
                                                                     : NULL;
     if (o->command == TT_COMMAND_SERVER && !o->key)
         return "--key FILE is missing: the server's private key (or --insecure, without keys)";
-    if (o->command == TT_COMMAND_CLIENT && !o->has_server_key)
+    if (o->command != TT_COMMAND_SERVER && !o->has_server_key)
         return "--server-key KEY is missing: the server's public key (or --insecure, without keys)";
     return NULL;
 }
@@ -475,6 +486,8 @@ static int take_command(struct parse *p, int argc, char **argv)
         p->o->command = TT_COMMAND_SERVER;
     else if (strcmp(word, "client") == 0)
         p->o->command = TT_COMMAND_CLIENT;
+    else if (strcmp(word, "check") == 0)
+        p->o->command = TT_COMMAND_CHECK;
     else if (strcmp(word, "keygen") == 0)
         p->o->command = TT_COMMAND_KEYGEN;
     else if (strcmp(word, "pubkey") == 0)
@@ -485,8 +498,8 @@ static int take_command(struct parse *p, int argc, char **argv)
         p->o->version = true;
     else {
         (void)snprintf(p->error, TT_USAGE_TEXT,
-                       "%s%.100s: the first word must be server, client, keygen or pubkey; see "
-                       "turbotunnel --help",
+                       "%s%.100s: the first word must be server, client, check, keygen or pubkey; "
+                       "see turbotunnel --help",
                        argc > 1 ? "argument " : "no command", word);
         return -1;
     }
@@ -515,7 +528,9 @@ int tt_tunnel_options_parse(struct tt_tunnel_options *o, int argc, char **argv,
 {
     struct parse p = {.o = o, .error = error};
     *o = (struct tt_tunnel_options){.drain_us = 30 * TT_SECOND,
-                                    .connect_timeout_us = 10 * TT_SECOND};
+                                    .connect_timeout_us = 10 * TT_SECOND,
+                                    .check_bytes = 1u << 20,
+                                    .check_us = 20 * TT_SECOND};
     if (take_command(&p, argc, argv))
         return -1;
     if (o->command == TT_COMMAND_KEYGEN || o->command == TT_COMMAND_PUBKEY)
@@ -567,18 +582,23 @@ void tt_tunnel_options_print_help(FILE *out, enum tt_command command)
         [TT_COMMAND_NONE] =
             "Usage: turbotunnel server OPTION...\n"
             "       turbotunnel client OPTION...\n"
+            "       turbotunnel check OPTION...\n"
             "       turbotunnel keygen FILE\n"
             "       turbotunnel pubkey <FILE\n"
             "       turbotunnel --help | --version\n"
             "Forwards TCP connections through a session that outlives the connections\n"
-            "which carry it. `turbotunnel server --help' and `turbotunnel client --help'\n"
-            "show the options of each.\n",
+            "which carry it. `turbotunnel server --help' and the like show the options of\n"
+            "each.\n",
         [TT_COMMAND_SERVER] =
             "Usage: turbotunnel server --listen URL --forward TARGET [OPTION]...\n"
             "Accepts clients at URL and leads their streams to TARGET.\n\n",
         [TT_COMMAND_CLIENT] =
             "Usage: turbotunnel client --connect URL OPTION...\n"
             "Leads local connections through a session with the server at URL.\n\n",
+        [TT_COMMAND_CHECK] =
+            "Usage: turbotunnel check --connect URL --server-key KEY [OPTION]...\n"
+            "Says whether the server can be reached and has that key, and what the network\n"
+            "on the way does to connections.\n\n",
         [TT_COMMAND_KEYGEN] =
             "Usage: turbotunnel keygen FILE\n"
             "Makes a private key and writes it to FILE, which must not be there; its owner\n"
@@ -587,7 +607,7 @@ void tt_tunnel_options_print_help(FILE *out, enum tt_command command)
                               "Prints the public key of the private key in FILE.\n",
     };
     (void)fputs(usage[command], out);
-    if (command == TT_COMMAND_SERVER || command == TT_COMMAND_CLIENT)
+    if (command & ALL)
         print_options(out, command);
     (void)fputs("\nExit status: 0 done, 1 failed, 2 bad usage.\n", out);
 }

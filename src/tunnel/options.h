@@ -18,6 +18,7 @@ enum tt_command {
     TT_COMMAND_CLIENT = 2,
     TT_COMMAND_KEYGEN = 4,
     TT_COMMAND_PUBKEY = 8,
+    TT_COMMAND_CHECK = 16,
 };
 
 #define TT_MOST_URLS     16
@@ -52,6 +53,10 @@ struct tt_tunnel_options {
     size_t remote_count;
     bool stdio; /* with stdio_target */
     struct tt_target stdio_target;
+
+    /* check */
+    uint64_t check_bytes; /* each way */
+    uint64_t check_us;    /* how long each step may take, and how old a connection shall become */
 
     char *config_text; /* owned: what the strings of the file point into */
 };

@@ -9,6 +9,7 @@
 #include "tunnel/describe.h"
 #include "tunnel/open_stream.h"
 #include "tunnel/opening.h"
+#include "tunnel/probe.h"
 #include "tunnel/remote.h"
 #include "tunnel/reset_text.h"
 #include "tunnel/splice.h"
@@ -33,6 +34,7 @@ struct peer {
     struct tt_list openings;
     struct tt_list splices;
     struct tt_list remotes; /* listeners of -R */
+    struct tt_list probes;
     struct tt_opening_host host;
 };
 
@@ -78,6 +80,15 @@ static uint32_t listen_for(struct peer *p, struct tt_stream *stream, const struc
     return TT_OPENING_TAKEN;
 }
 
+static uint32_t probe(struct peer *p, struct tt_stream *stream, const struct tt_target *target)
+{
+    const uint32_t code = tt_probe_begin(&p->probes, stream, target);
+    tt_log(&p->server->context->log, TT_LOG_DETAIL, code ? "stream_refused" : "probe",
+           "session %s: probe of %u bytes up, %u down%s%s", tt_session_id(p->session), target->up,
+           target->down, code ? ": " : "", code ? tt_reset_text(code) : "");
+    return TT_OPENING_TAKEN;
+}
+
 static uint32_t decide(struct tt_opening_host *host, struct tt_stream *stream,
                        const struct tt_target *target, struct tt_address *address)
 {
@@ -85,6 +96,8 @@ static uint32_t decide(struct tt_opening_host *host, struct tt_stream *stream,
     const struct tt_tunnel_server *s = p->server;
     if (target->kind == TT_TARGET_LISTEN)
         return listen_for(p, stream, target);
+    if (target->kind == TT_TARGET_PROBE)
+        return probe(p, stream, target);
     if (target->kind == TT_TARGET_FIXED && s->context->options->forward) {
         *address = s->forward;
         return TT_RESET_NONE;
@@ -133,6 +146,7 @@ static void splice_ended(struct tt_opening_host *host)
 static void abort_streams(struct peer *p, uint32_t code)
 {
     tt_remote_abort_all(&p->remotes, code);
+    tt_probe_abort_all(&p->probes, code);
     tt_opening_abort_all(&p->host, code);
     tt_splice_abort_all(&p->splices, code);
 }
@@ -182,6 +196,7 @@ static void session_begun(void *ctx, struct tt_session *session)
     tt_list_init(&p->openings);
     tt_list_init(&p->splices);
     tt_list_init(&p->remotes);
+    tt_list_init(&p->probes);
     p->host = (struct tt_opening_host){.worker = s->context->worker,
                                        .openings = &p->openings,
                                        .splices = &p->splices,

@@ -13,6 +13,8 @@ static void end(struct tt_signals *s)
         _exit(TT_EXIT_FAILED);
     if (s->server)
         tt_tunnel_server_drain(s->server);
+    else if (!s->client)
+        tt_context_over(s->context, TT_EXIT_FAILED);
     else
         tt_tunnel_client_stop(s->client,
                               s->context->options->stdio ? TT_EXIT_FAILED : TT_EXIT_DONE);
@@ -31,7 +33,7 @@ static void arrived(uv_signal_t *handle, int number)
     tt_worker_turn(s->context->worker);
     if (number == SIGTERM || number == SIGINT)
         end(s);
-    else if (s->over)
+    else if (s->over || (!s->server && !s->client))
         return;
     else if (number == SIGHUP)
         read_lists(s);

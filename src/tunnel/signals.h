@@ -12,7 +12,7 @@
 
 struct tt_signals {
     struct tt_context *context;
-    struct tt_tunnel_server *server; /* one of these two */
+    struct tt_tunnel_server *server; /* one of these two, or (check) neither */
     struct tt_tunnel_client *client;
     uv_signal_t handles[TT_SIGNALS];
     int ends;  /* how often it was asked to end */

@@ -50,7 +50,7 @@ int tt_target_parse(struct tt_target *out, struct tt_span header)
     const uint8_t kind = tt_read_u8(&r);
     const uint8_t len = tt_read_u8(&r);
 
-    if (r.failed || tt_reader_left(&r) != len || kind < TT_TARGET_FIXED || kind > TT_TARGET_ARRIVED)
+    if (r.failed || tt_reader_left(&r) != len || kind < TT_TARGET_FIXED || kind > TT_TARGET_PROBE)
         return TT_E_PROTO;
     t.kind = (enum tt_target_kind)kind;
     if (has_number(t.kind))
@@ -60,6 +60,10 @@ int tt_target_parse(struct tt_target *out, struct tt_span header)
         const int err = take_host(&t, &r);
         if (err)
             return err;
+    }
+    if (t.kind == TT_TARGET_PROBE) {
+        t.up = tt_read_be32(&r);
+        t.down = tt_read_be32(&r);
     }
     if (r.failed || tt_reader_left(&r) > 0)
         return TT_E_PROTO;
@@ -79,6 +83,11 @@ size_t tt_target_write(uint8_t header[TT_TARGET_MAX], const struct tt_target *t)
     if (has_host(t->kind)) {
         tt_put_be16(at, t->port);
         at += 2;
+    }
+    if (t->kind == TT_TARGET_PROBE) {
+        tt_put_be32(at, t->up);
+        tt_put_be32(at + 4, t->down);
+        at += 8;
     }
     const size_t len = (size_t)(at - header) - PREFIX + host_len;
     if (len > UINT8_MAX || !printable((const uint8_t *)t->host, host_len) ||

@@ -19,12 +19,14 @@ enum tt_target_kind {
     TT_TARGET_HOST_PORT, /* host, port */
     TT_TARGET_LISTEN,    /* client: listen for me at host, port; number: how I call that */
     TT_TARGET_ARRIVED,   /* server: a connection came to the listener of that number */
+    TT_TARGET_PROBE,     /* client: take so many bytes, and give so many back */
 };
 
 struct tt_target {
     enum tt_target_kind kind;
     uint16_t number; /* of a listener */
     uint16_t port;
+    uint32_t up, down;         /* bytes of a probe, each way */
     char host[TT_TARGET_HOST]; /* "": any (to listen at) */
 };
 

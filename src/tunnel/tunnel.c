@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tunnel/check.h"
 #include "tunnel/client.h"
 #include "tunnel/context.h"
 #include "tunnel/options.h"
@@ -46,6 +47,19 @@ static int run_client(struct tt_context *c, struct tt_signals *signals)
     return c->status;
 }
 
+static int run_check(struct tt_context *c, struct tt_signals *signals)
+{
+    struct tt_tunnel_check *check = tt_tunnel_check_begin(c);
+    if (!check)
+        return TT_EXIT_FAILED;
+    if (tt_loop_start(c->worker))
+        tt_context_over(c, TT_EXIT_FAILED);
+    tt_context_await(c);
+    tt_signals_over(signals);
+    tt_tunnel_check_end(check);
+    return c->status;
+}
+
 static int run_on_loop(struct tt_context *c)
 {
     struct tt_signals signals = {.context = c};
@@ -54,6 +68,8 @@ static int run_on_loop(struct tt_context *c)
         tt_log(&c->log, TT_LOG_ERROR, "failed", "catch signals: %s", tt_strerror(TT_E_SYSTEM));
     else if (c->options->command == TT_COMMAND_SERVER)
         status = run_server(c, &signals);
+    else if (c->options->command == TT_COMMAND_CHECK)
+        status = run_check(c, &signals);
     else
         status = run_client(c, &signals);
     tt_loop_free(c->worker); /* with the signals' handles */
@@ -97,7 +113,9 @@ static int run_with(const struct tt_tunnel_options *o, int argc, char **argv)
     c.log.json = o->json_log;
     c.log.live =
         o->command == TT_COMMAND_CLIENT && !o->json_log && !o->quiet && isatty(STDERR_FILENO);
-    c.log.most = o->quiet ? TT_LOG_ERROR : o->verbose ? TT_LOG_DETAIL : TT_LOG_NOTICE;
+    c.log.most = o->quiet || (o->command == TT_COMMAND_CHECK && !o->verbose) ? TT_LOG_ERROR
+                 : o->verbose                                                ? TT_LOG_DETAIL
+                                                                             : TT_LOG_NOTICE;
     const int status = check_and_run(&c);
     tt_context_dispose(&c);
     return status;

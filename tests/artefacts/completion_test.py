@@ -22,7 +22,7 @@ from harness import Failed, check, equal  # noqa: E402  pylint: disable=wrong-im
 # For each program: what stands behind its name before options, and the options that take these words.
 PROGRAMS = {
     "lilbastard": (((),), {"--how": ["fin", "freeze", "ghost", "rst"]}),
-    "turbotunnel": ((("server",), ("client",)), {}),
+    "turbotunnel": ((("server",), ("client",), ("check",)), {}),
 }
 
 

@@ -114,5 +114,5 @@ uint64_t tt_budget_limit(const struct tt_budget *b, enum tt_budget_kind kind, ui
 
 void tt_budget_forget(struct tt_budget *b)
 {
-    *b = (struct tt_budget){.learned = b->learned};
+    *b = (struct tt_budget){.learned = b->learned, .fates = b->fates};
 }

@@ -38,7 +38,15 @@ struct tt_learner {
     uint32_t try_after; /* of so many */
 };
 
+/* What carriers reached, by enum tt_budget_kind: for whoever wants to know, learned from or not. */
+struct tt_fates {
+    uint64_t most[TT_BUDGET_KINDS]; /* of any that has gone */
+    uint32_t died;                  /* that ended though nobody here meant it; and what they had: */
+    uint64_t died_least[TT_BUDGET_KINDS], died_most[TT_BUDGET_KINDS];
+};
+
 struct tt_budget {
+    struct tt_fates fates;
     struct tt_learner learners[TT_BUDGET_KINDS];
     uint64_t learned; /* how often a limit was learned, for whoever reports it */
     uint64_t died_us; /* when a carrier last died, of those that counted; 0: none */

@@ -111,12 +111,40 @@ static struct tt_budget_use use_of(const struct tt_endpoint *e, const struct tt_
                                               [TT_BUDGET_SUM] = c->taken_bytes + most_down}};
 }
 
+static void note_fate(struct tt_fates *s, const struct tt_budget_use *use, bool died)
+{
+    for (int kind = 0; kind < TT_BUDGET_KINDS; kind++) {
+        const uint64_t reached = use->reached[kind];
+        s->most[kind] = reached > s->most[kind] ? reached : s->most[kind];
+        if (died && (s->died == 0 || reached < s->died_least[kind]))
+            s->died_least[kind] = reached;
+        if (died && reached > s->died_most[kind])
+            s->died_most[kind] = reached;
+    }
+    s->died += died;
+}
+
+void tt_endpoint_most_reached(const struct tt_endpoint *e, uint64_t now_us,
+                              uint64_t most[TT_BUDGET_KINDS])
+{
+    memcpy(most, e->budget->fates.most, sizeof e->budget->fates.most);
+    TT_LIST_FOR_EACH(node, &e->carriers)
+    {
+        const struct tt_budget_use use =
+            use_of(e, TT_CONTAINER_OF(node, struct tt_carrier, node), now_us);
+        for (int kind = 0; kind < TT_BUDGET_KINDS; kind++)
+            most[kind] = use.reached[kind] > most[kind] ? use.reached[kind] : most[kind];
+    }
+}
+
 void tt_carriers_learn(struct tt_endpoint *e, const struct tt_carrier *c, uint64_t now_us)
 {
-    if (!e->config.client || !e->config.tuning->learn_limits || !c->proven || e->error ||
-        e->closing || c->role != TT_CARRIER_ACTIVE)
+    if (!e->config.client || !c->proven || e->error || e->closing || c->role != TT_CARRIER_ACTIVE)
         return;
     const struct tt_budget_use use = use_of(e, c, now_us);
+    note_fate(&e->budget->fates, &use, !c->spent && !c->we_drain);
+    if (!e->config.tuning->learn_limits)
+        return;
     if (c->spent)
         tt_budget_kept(e->budget, &use);
     else if (!c->we_drain && !tt_budget_is_same_blow(e->budget, c->opened_us, now_us)) {

@@ -119,6 +119,10 @@ int tt_endpoint_init(struct tt_endpoint *e, const struct tt_endpoint_config *con
 /* Carriers that are still there become GONE. Safe on all zeroes, and twice. */
 void tt_endpoint_dispose(struct tt_endpoint *e);
 
+/* Client: what one of its carriers reached at most, those that are there included. */
+void tt_endpoint_most_reached(const struct tt_endpoint *e, uint64_t now_us,
+                              uint64_t most[TT_BUDGET_KINDS]);
+
 /* --- carriers --- */
 
 /* c is the caller's memory, all zeroes or a GONE one; it must stay until it is closed. From now on

@@ -18,16 +18,21 @@ struct written {
 
 /* Each is read into the target, and the target is written as these bytes. */
 static const struct written good[] = {
-    {BYTES("\1\0"), {TT_TARGET_FIXED, 0, 0, ""}},
-    {BYTES("\2\3\0\26h"), {TT_TARGET_HOST_PORT, 0, 22, "h"}},
+    {BYTES("\1\0"), {.kind = TT_TARGET_FIXED, .number = 0, .port = 0, .host = ""}},
+    {BYTES("\2\3\0\26h"), {.kind = TT_TARGET_HOST_PORT, .number = 0, .port = 22, .host = "h"}},
     {BYTES("\2\13\xff\xff"
            "127.0.0.1"),
-     {TT_TARGET_HOST_PORT, 0, 65535, "127.0.0.1"}},
-    {BYTES("\2\5\1\xbb::1"), {TT_TARGET_HOST_PORT, 0, 443, "::1"}},
-    {BYTES("\2\xff\0\1" NAME_253), {TT_TARGET_HOST_PORT, 0, 1, NAME_253}},
-    {BYTES("\3\4\0\7\0\0"), {TT_TARGET_LISTEN, 7, 0, ""}},
-    {BYTES("\3\7\1\2\x1f\x90::1"), {TT_TARGET_LISTEN, 258, 8080, "::1"}},
-    {BYTES("\4\2\xff\xfe"), {TT_TARGET_ARRIVED, 65534, 0, ""}},
+     {.kind = TT_TARGET_HOST_PORT, .number = 0, .port = 65535, .host = "127.0.0.1"}},
+    {BYTES("\2\5\1\xbb::1"),
+     {.kind = TT_TARGET_HOST_PORT, .number = 0, .port = 443, .host = "::1"}},
+    {BYTES("\2\xff\0\1" NAME_253),
+     {.kind = TT_TARGET_HOST_PORT, .number = 0, .port = 1, .host = NAME_253}},
+    {BYTES("\3\4\0\7\0\0"), {.kind = TT_TARGET_LISTEN, .number = 7, .port = 0, .host = ""}},
+    {BYTES("\3\7\1\2\x1f\x90::1"),
+     {.kind = TT_TARGET_LISTEN, .number = 258, .port = 8080, .host = "::1"}},
+    {BYTES("\4\2\xff\xfe"), {.kind = TT_TARGET_ARRIVED, .number = 65534, .port = 0, .host = ""}},
+    {BYTES("\5\10\0\20\0\1\xff\xfe\xfd\xfc"),
+     {.kind = TT_TARGET_PROBE, .up = 0x100001, .down = 0xfffefdfc}},
 };
 
 static void test_what_is_written_is_read(void **state)
@@ -43,6 +48,7 @@ static void test_what_is_written_is_read(void **state)
         assert_int_equal(t.kind, w->target.kind);
         assert_int_equal(t.number, w->target.number);
         assert_int_equal(t.port, w->target.port);
+        assert_true(t.up == w->target.up && t.down == w->target.down);
         assert_string_equal(t.host, w->target.host);
     }
 }
@@ -64,7 +70,7 @@ static const struct {
     {BYTES("")},
     {BYTES("\1")},
     {BYTES("\0\0")},           /* no such kind */
-    {BYTES("\5\0")},           /* nor this */
+    {BYTES("\6\0")},           /* nor this */
     {BYTES("\xff\0")},         /* */
     {BYTES("\1\1x")},          /* a body where there is none */
     {BYTES("\2\0")},           /* no port */
@@ -80,6 +86,8 @@ static const struct {
     {BYTES("\3\5\0\0\0\0\n")}, /* */
     {BYTES("\4\1\0")},         /* half a number */
     {BYTES("\4\3\0\0\0")},     /* more than a number */
+    {BYTES("\5\7\0\0\0\1\0\0\0")},
+    {BYTES("\5\11\0\0\0\1\0\0\0\1\1")},
 };
 
 static void test_nonsense_is_refused_and_changes_nothing(void **state)
@@ -99,10 +107,13 @@ static void test_what_nobody_would_read_is_not_written(void **state)
 {
     (void)state;
     static const struct tt_target wrong[] = {
-        {TT_TARGET_HOST_PORT, 0, 1, ""},
-        {TT_TARGET_HOST_PORT, 0, 1, "a b"},
-        {TT_TARGET_HOST_PORT, 0, 1, "\xc3\xa4"},
-        {TT_TARGET_LISTEN, 1, 1, NAME_253}, /* with the number it is too long */
+        {.kind = TT_TARGET_HOST_PORT, .number = 0, .port = 1, .host = ""},
+        {.kind = TT_TARGET_HOST_PORT, .number = 0, .port = 1, .host = "a b"},
+        {.kind = TT_TARGET_HOST_PORT, .number = 0, .port = 1, .host = "\xc3\xa4"},
+        {.kind = TT_TARGET_LISTEN,
+         .number = 1,
+         .port = 1,
+         .host = NAME_253}, /* with the number it is too long */
     };
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
         uint8_t header[TT_TARGET_MAX];
