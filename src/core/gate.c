@@ -30,6 +30,9 @@ int tt_gate_init(struct tt_gate *g, const struct tt_gate_config *config)
     struct tt_replay_config replay = {
         .most = config->max_seen, .interval_s = config->interval_s, .alloc = config->alloc};
     *g = (struct tt_gate){.config = *config};
+    tt_quota_init(&g->own_half_open, config->max_half_open);
+    if (!g->config.half_open_quota)
+        g->config.half_open_quota = &g->own_half_open;
     memcpy(replay.hash_key, config->hash_key, sizeof replay.hash_key);
     tt_remote_map_init(&g->halves, HALF_OPEN_US, config->hash_key, config->alloc);
     int err = tt_replay_init(&g->replay, &replay);
@@ -49,6 +52,7 @@ void tt_gate_forget(struct tt_gate *g, struct tt_half_open *half)
     tt_remote_map_remove(&g->halves, &half->remote);
     tt_crypto_wipe(half, sizeof *half);
     put(g, half);
+    tt_quota_put(g->config.half_open_quota, 1);
 }
 
 static struct tt_half_open *of_remote(struct tt_remote *r)
@@ -155,6 +159,7 @@ static int reply(struct tt_gate *g, struct tt_carrier *c, struct tt_noise *n, ui
     return err;
 }
 
+/* Its place in the quota is taken. */
 static void half_open(struct tt_gate *g, uint64_t now_us, struct tt_carrier *c, struct tt_noise *n,
                       bool client_known)
 {
@@ -164,6 +169,7 @@ static void half_open(struct tt_gate *g, uint64_t now_us, struct tt_carrier *c, 
     if (!half || tt_remote_map_insert(&g->halves, &half->remote, &c->id, now_us)) {
         if (half)
             put(g, half);
+        tt_quota_put(g->config.half_open_quota, 1);
         tt_crypto_wipe(n, sizeof *n);
         g->stats.no_memory++;
         return;
@@ -206,7 +212,7 @@ void tt_gate_hear_init(struct tt_gate *g, uint64_t now_us, struct tt_carrier *c,
         g->stats.not_opened++;
         tt_crypto_wipe(&n, sizeof n);
         tt_gate_mute(g, c);
-    } else if (full || tt_remote_map_count(&g->halves) >= g->config.max_half_open) {
+    } else if (full || !tt_quota_take(g->config.half_open_quota, 1)) {
         g->stats.refused_full++;
         (void)reply(g, c, &n, TT_SEAL_FULL, NULL);
     } else {

@@ -13,6 +13,7 @@
 #ifndef TT_CORE_GATE_H
 #define TT_CORE_GATE_H
 
+#include "core/base/quota.h"
 #include "core/remote_map.h"
 #include "core/seal/replay.h"
 #include "core/session/sealed.h"
@@ -24,10 +25,11 @@ struct tt_gate_config {
      */
     bool (*welcome)(void *ctx, const uint8_t client_key[TT_KEY_LEN]);
     void *welcome_ctx;
-    uint32_t max_half_open;    /* at once */
-    uint32_t inits_per_second; /* tried, from one address; 0: no limit */
-    uint32_t max_seen;         /* ephemeral keys remembered */
-    uint64_t interval_s;       /* how far a client's clock may be off */
+    uint32_t max_half_open;           /* at once */
+    struct tt_quota *half_open_quota; /* instead, when several share it: borrowed; or NULL */
+    uint32_t inits_per_second;        /* tried, from one address; 0: no limit */
+    uint32_t max_seen;                /* ephemeral keys remembered */
+    uint64_t interval_s;              /* how far a client's clock may be off */
     uint8_t hash_key[TT_SIPHASH_KEY];
     const struct tt_alloc *alloc;
 };
@@ -68,6 +70,7 @@ struct tt_half_open {
 struct tt_gate {
     struct tt_gate_config config;
     struct tt_remote_map halves;
+    struct tt_quota own_half_open; /* when none is shared */
     struct tt_replay replay;
     struct tt_gate_origin *origins; /* TT_GATE_ORIGINS of them */
     struct tt_gate_stats stats;
