@@ -14,7 +14,7 @@ extern "C" {
 #endif
 
 /* A loop, and all that lives on it, uses its allocator under its lock: one that serves a single
- * loop need not be thread-safe.
+ * loop need not be thread-safe. One for a listener with several workers must be.
  */
 struct tt_alloc {
     /* Returns size bytes (size > 0) aligned for any object, not cleared, or NULL. */

@@ -6,7 +6,9 @@
  *
  * Threads: every function on a session, stream or listener may be called from any thread; the
  * loop's lock serialises them. Callbacks come on the loop's thread, with the lock held: they may
- * call any function but the blocking ones, which return TT_E_INVAL there.
+ * call any function but the blocking ones, which return TT_E_INVAL there. A function of an object
+ * on another loop waits for that one's lock: two loops whose callbacks do that to each other wait
+ * for ever.
  *
  * A loop with a thread of its own is also run, while nobody has set callbacks on what lives there,
  * by threads in tt_stream_read and tt_stream_write: one that waits does what is to be done for all

@@ -67,6 +67,7 @@ struct tt_options {
     uint32_t max_connections;      /* server: at once; 0: 10,000 */
     uint32_t max_sessions;         /* server: at once; 0: 10,000 */
     uint32_t accept_backlog;       /* server: sessions waiting to be accepted; 0: 128 */
+    uint32_t workers;              /* server: threads for its sessions; 0: 1; see tt_listen */
     uint32_t max_streams;          /* of one session, at once; 0: 4096 */
     bool legacy;                   /* the worked example's protocol alone: no control packets */
     uint32_t max_packet;           /* bytes of the longest packet, either way: 1400 (sealed: 1425)
@@ -84,8 +85,8 @@ struct tt_options {
     bool no_learning;    /* client: do not learn such limits from connections that died alike */
     uint64_t liveness_floor_us;   /* a connection has so long to answer at least; 0: 100 ms */
     uint64_t liveness_ceiling_us; /* and at most; 0: 30 s */
-    size_t max_buffer_bytes; /* of the loop: data held for all sessions, an eighth of it not for
-                                what is written; 0: 1 GiB */
+    size_t max_buffer_bytes;      /* of the loop, or of all workers: data held for all sessions, an
+                                     eighth of it not for what is written; 0: 1 GiB */
     /* Sealed sessions: every packet is encrypted and authenticated (docs/spec/sealed.md). Keys
      * (keys.h) are copied, and wiped with the object.
      */
@@ -93,14 +94,15 @@ struct tt_options {
     const uint8_t *private_key; /* server: its key: all its sessions are sealed; NULL: plain ones;
                                    client: its own, beside server_key; NULL: it has none */
     const uint8_t *instance;    /* server: 8 bytes, the same after a restart, others at each server
-                                   that    has the same key; NULL: random ones */
+                                   that has the same key; NULL: random ones */
     /* server: whether the client with this public key may come in; NULL: anybody may, with or
-     * without a key. On the loop's thread; must not call the library.
+     * without a key. On a thread that runs the loop; must not call the library.
      */
     bool (*welcome)(void *ctx, const uint8_t client_key[32]);
     void *welcome_ctx;
     uint32_t max_half_open;    /* server: handshakes without a session yet, at once; 0: 1,000 */
-    uint32_t inits_per_second; /* server: handshakes tried, from one address; 0: 20 */
+    uint32_t inits_per_second; /* server: handshakes tried, from one address, by one
+                                  worker; 0: 20 */
     bool one_origin;           /* server: behind a balancer, all come from one address: no limit */
     uint32_t clock_off_s;      /* server: how far a client's clock may be off; 0: 2 h */
     const struct tt_alloc *alloc; /* NULL: malloc and free */

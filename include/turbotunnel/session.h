@@ -138,6 +138,25 @@ TT_EXPORT void tt_session_get_stats(struct tt_session *session, struct tt_sessio
 
 /* Listens on address ("HOST:PORT", "[IPv6]:PORT", "unix:PATH"; port 0: any). TT_E_INVAL,
  * TT_E_RESOLVE, TT_E_ADDRESS (in use, not permitted, not of this machine), TT_E_NOMEM, TT_E_SYSTEM.
+ *
+ * options->workers, 2 to 256, spreads the sessions over as many loops, each with its lock and a
+ * thread of its own; one more thread accepts. A session belongs to one of them for its life, by a
+ * keyed hash of its ID, whichever connection its packets come on. Then
+ *
+ * - callbacks of a session, and the listener's `begun` for it, come on its worker's thread; those
+ *   of different sessions at the same time. report comes on any of these threads.
+ * - in a callback, call only functions of sessions and streams of the same worker: the callback's
+ *   own session, that is. Another worker's lock may be held by a callback that waits for yours, for
+ *   ever. Functions of the listener itself may be called from all callbacks.
+ * - max_connections, max_sessions, accept_backlog and max_buffer_bytes hold for all together. When
+ *   the place for a session has to come from a closed one at another worker, the client finds it
+ *   when it asks again. Of max_buffer_bytes, which must be 1 MiB for each worker at least, a worker
+ *   takes pieces of a 32nd of its share, at most 1 MiB: the others find less than two of those
+ *   fewer.
+ * - of sealed sessions, max_half_open holds for all together too, and inits_per_second for each
+ *   worker: it bounds how much of one processor an address can use. options->welcome may be called
+ *   by several threads at once.
+ * - options->loop must be NULL, and options->alloc must be for several threads.
  */
 TT_EXPORT int tt_listen(const char *address, const struct tt_options *options,
                         struct tt_listener **listener, struct tt_error_text *why);
@@ -150,17 +169,23 @@ TT_EXPORT const char *tt_listener_address(const struct tt_listener *listener);
  */
 TT_EXPORT int tt_listener_accept(struct tt_listener *listener, struct tt_session **session);
 
-/* Instead of accepting: begun comes for each session, those that wait already included. */
+/* Instead of accepting: begun comes for each session, those that wait already included. From a
+ * callback, other workers learn of it a little later; otherwise no older one runs any more when
+ * this returns.
+ */
 TT_EXPORT void tt_listener_set_callback(struct tt_listener *listener,
                                         void (*begun)(void *ctx, struct tt_session *session),
                                         void *ctx);
 
-/* No new connections or sessions; tt_listener_accept returns TT_E_CLOSED. Any thread. */
+/* No new connections or sessions; tt_listener_accept returns TT_E_CLOSED. Any thread. When a
+ * callback stops it, `begun` may be under way at other workers still.
+ */
 TT_EXPORT void tt_listener_stop(struct tt_listener *listener);
 
 /* Stops, waits until closed sessions have delivered what they had (at most options.linger_us), ends
  * all connections and frees the listener. All its sessions must have been closed. From a callback
- * it does not wait: what they had not delivered is lost.
+ * it does not wait: what they had not delivered is lost. A callback of a listener with several
+ * workers must know that no session begins at another one meanwhile: close it from a thread.
  */
 TT_EXPORT void tt_listener_close(struct tt_listener *listener);
 
@@ -188,10 +213,11 @@ struct tt_listener_stats {
 };
 
 /* What options.welcome says may have changed: ends the sessions of those that are not welcome any
- * more. Any thread.
+ * more: at once; in a callback, at other workers than the callback's soon. Any thread.
  */
 TT_EXPORT void tt_listener_review_clients(struct tt_listener *listener);
 
+/* Summed over all workers. From a callback, those of other workers are as of their last turn. */
 TT_EXPORT void tt_listener_get_stats(struct tt_listener *listener, struct tt_listener_stats *stats);
 
 #ifdef __cplusplus

@@ -57,7 +57,8 @@ struct tt_conn {
     bool more;                     /* there may be more to send, but it is the others' turn */
     struct tt_gather *rest;        /* of a batch that the socket did not take, or NULL */
     struct tt_list_node idle_node; /* the owner's list of connections in order of last input */
-    uint64_t begun_us, heard_us;
+    struct tt_heap_node unproven;  /* a sealed listener's, as long as nothing is proven */
+    uint64_t begun_us, heard_us;   /* begun: accepted, or connected */
 };
 
 /* Takes over fd (closed on error too). id: the client's session ID, written first; NULL: a server,

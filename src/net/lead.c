@@ -68,6 +68,11 @@ bool tt_lead_leave_for_answer(struct tt_loop *w, struct tt_chore *chore)
     return true;
 }
 
+bool tt_lead_is_taken(const struct tt_loop *w)
+{
+    return atomic_load_explicit(&w->lead.taken, memory_order_relaxed);
+}
+
 void tt_lead_go_on(struct tt_loop *w)
 {
     if (w->lead.taken || w->lead.vacant)

@@ -30,6 +30,9 @@
  */
 void tt_lead_until_woken(struct tt_loop *w, struct tt_list *waiters, uint64_t *left_us);
 
+/* Whether somebody leads; any thread, whatever locks it has: it may be so no more. */
+bool tt_lead_is_taken(const struct tt_loop *w);
+
 /* Somebody waits who does not lead: the loop's own thread does not wait for others to. */
 void tt_lead_go_on(struct tt_loop *w);
 

@@ -1,13 +1,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "carrier/tcp.h"
 #include "net/listener_packet_conn.h"
+#include "net/sealing.h"
 #include "net/session.h"
 
-#define CLOSED_SESSION_US (60 * TT_SECOND) /* */
-#define MOST_REMEMBERED   65536u           /* 5 MB; above 1,100 sessions a second for less time */
-#define LEAST_MUTE_US     (30 * TT_SECOND) /* M-6 ... */
-#define MOST_MUTE_US      (120 * TT_SECOND)
+#define CLOSED_SESSION_US (60 * TT_SECOND)  /* */
+#define MOST_REMEMBERED   65536u            /* 5 MB; above 1,100 sessions a second for less time */
 #define NATIVE_IDLE_US    (100 * TT_SECOND) /* four times what a client lets pass */
 
 static struct tt_listener_packet_conn *of_conn(const struct tt_conn *c)
@@ -17,7 +17,7 @@ static struct tt_listener_packet_conn *of_conn(const struct tt_conn *c)
 
 /* --- what a connection brings and takes --- */
 
-/* On a sealed listener: nobody has shown yet that he may be here. */
+/* Nobody has told yet which session it is of; on a sealed listener, shown that he may be here. */
 static bool is_unproven(const struct tt_conn *c)
 {
     return c->id_wanted || (of_conn(c)->sealed && c->carrier.role == TT_CARRIER_UNBOUND);
@@ -28,11 +28,13 @@ static void heard(struct tt_conn *c)
     struct tt_listener_packet_conn *l = of_conn(c);
     if (is_unproven(c))
         return;
+    tt_heap_remove(&l->unproven, &c->unproven);
     tt_list_remove(&c->idle_node);
     tt_list_push_back(c->carrier.native ? &l->idle_native : &l->idle, &c->idle_node);
 }
 
-static void conn_identified(struct tt_conn *c, uint64_t now_us, const struct tt_session_id *id)
+/* The connection is of a session that lives here. */
+static void receive(struct tt_conn *c, uint64_t now_us, const struct tt_session_id *id)
 {
     const struct tt_carrier_limits limits = {
         .ordered = true, .max_packet = of_conn(c)->options->max_packet, .framing = TT_ENCAP_HEADER};
@@ -81,8 +83,9 @@ static void end_conn(struct tt_conn *c, uint64_t now_us)
     struct tt_listener_packet_conn *l = of_conn(c);
     if (!c->id_wanted)
         tt_queue_packet_conn_detach(&l->queue, now_us, &c->carrier);
+    tt_heap_remove(&l->unproven, &c->unproven);
     tt_conn_close(c);
-    l->stats.connections_now--;
+    tt_quota_put(l->connections, 1);
     l->changed(l);
 }
 
@@ -105,6 +108,58 @@ static void conn_ended(struct tt_conn *c, uint64_t now_us, int why)
     end_conn(c, now_us);
 }
 
+/* --- from one worker to another --- */
+
+struct handover {
+    struct tt_chore chore; /* posted to the other */
+    struct tt_listener_packet_conn *to;
+    struct tt_session_id id;
+    uint64_t begun_us;
+    int fd;
+};
+
+static void settle(struct tt_listener_packet_conn *l, uint64_t now_us, uint64_t begun_us, int fd,
+                   const struct tt_session_id *id);
+
+static void arrive(struct tt_chore *chore, uint64_t now_us)
+{
+    struct handover *h = TT_CONTAINER_OF(chore, struct handover, chore);
+    struct tt_listener_packet_conn *l = h->to;
+    settle(l, now_us, h->begun_us, h->fd, &h->id);
+    l->worker->alloc->put(l->worker->alloc->ctx, h);
+}
+
+static void hand_over(struct tt_listener_packet_conn *l, struct tt_listener_packet_conn *to,
+                      uint64_t begun_us, int fd, const struct tt_session_id *id)
+{
+    struct handover *h = l->worker->alloc->get(l->worker->alloc->ctx, sizeof *h);
+    if (!h) {
+        l->stats.accept_failures++;
+        tt_quota_put(l->connections, 1);
+        close(fd);
+        return;
+    }
+    *h = (struct handover){
+        .chore = {.run = arrive}, .to = to, .id = *id, .begun_us = begun_us, .fd = fd};
+    tt_worker_post(to->worker, &h->chore);
+}
+
+/* It took a while to tell its ID. */
+static void conn_identified(struct tt_conn *c, uint64_t now_us, const struct tt_session_id *id)
+{
+    struct tt_listener_packet_conn *l = of_conn(c);
+    struct tt_listener_packet_conn *home = l->home(l, id);
+    if (home == l) {
+        receive(c, now_us, id);
+    } else {
+        tt_heap_remove(&l->unproven, &c->unproven);
+        hand_over(l, home, c->begun_us, tt_conn_release(c), id);
+    }
+    l->changed(l);
+}
+
+/* --- the begin of a connection --- */
+
 static const struct tt_conn_owner conn_owner = {
     .identified = conn_identified,
     .packet = conn_packet,
@@ -114,24 +169,77 @@ static const struct tt_conn_owner conn_owner = {
     .ended = conn_ended,
 };
 
+/* Of a descriptor that has its place in the quota, and loses it when this fails: NULL. */
+static struct tt_conn *new_conn(struct tt_listener_packet_conn *l, uint64_t begun_us, int fd)
+{
+    struct tt_conn *c = NULL;
+    l->changed(l);
+    int err = tt_conn_new(l->worker, fd, NULL, &conn_owner, l, &c);
+    if (!err && l->sealed)
+        err = tt_heap_insert(&l->unproven, &c->unproven, begun_us);
+    if (err) {
+        l->stats.accept_failures++;
+        tt_quota_put(l->connections, 1);
+        if (c)
+            tt_conn_close(c);
+        return NULL;
+    }
+    c->begun_us = begun_us;
+    return c;
+}
+
+/* A connection of a session that lives here; what it has sent behind its ID is read at once. */
+static void settle(struct tt_listener_packet_conn *l, uint64_t now_us, uint64_t begun_us, int fd,
+                   const struct tt_session_id *id)
+{
+    struct tt_conn *c = new_conn(l, begun_us, fd);
+    if (!c)
+        return;
+    c->heard_us = now_us;
+    c->id = *id;
+    c->id_wanted = false;
+    receive(c, now_us, id);
+    tt_conn_read(c, now_us);
+}
+
+static void wait_for_id(struct tt_listener_packet_conn *l, uint64_t now_us, int fd,
+                        const struct tt_session_id *id, size_t have)
+{
+    struct tt_conn *c = new_conn(l, now_us, fd);
+    if (!c)
+        return;
+    c->id = *id;
+    c->id_have = (uint8_t)have;
+    if (!l->sealed)
+        tt_list_push_back(&l->unidentified, &c->idle_node);
+}
+
+/* Nearly always the ID is there already: a client has sent it before we came to accept. So nothing
+ * is made of the connection where it does not stay: libuv needs five system calls to begin and end
+ * to watch a descriptor.
+ */
 void tt_listener_packet_conn_greet(struct tt_listener_packet_conn *l, int fd)
 {
-    struct tt_conn *c;
-    if (l->stats.connections_now >= l->options->max_connections) {
+    const uint64_t now_us = tt_worker_now_us();
+    struct tt_session_id id = {{0}};
+    size_t have;
+    if (!tt_quota_take(l->connections, 1)) {
         l->stats.connections_refused++;
         l->report(l, TT_REPORT_REFUSED, "", "max_connections");
         close(fd);
         return;
     }
-    if (tt_conn_new(l->worker, fd, NULL, &conn_owner, l, &c)) {
-        l->stats.accept_failures++;
+    l->stats.connections++;
+    (void)tt_tcp_read(fd, id.bytes, sizeof id.bytes, &have); /* an error comes again */
+    if (have < sizeof id.bytes) {
+        wait_for_id(l, now_us, fd, &id, have);
         return;
     }
-    l->stats.connections_now++;
-    l->stats.connections++;
-    c->heard_us = c->begun_us;
-    tt_list_push_back(&l->unidentified, &c->idle_node);
-    l->changed(l);
+    struct tt_listener_packet_conn *home = l->home(l, &id);
+    if (home == l)
+        settle(l, now_us, now_us, fd, &id);
+    else
+        hand_over(l, home, now_us, fd, &id);
 }
 
 /* --- time --- */
@@ -149,11 +257,20 @@ static uint64_t expiry(const struct tt_list *list, uint64_t after_us)
 }
 
 /* Of a plain listener's connections that have not told their ID; of a sealed one's that have not
- * proven anything: counted from accept, whatever came.
+ * proven anything. NULL: there is none.
  */
+static struct tt_conn *oldest_stranger(const struct tt_listener_packet_conn *l)
+{
+    if (!l->sealed)
+        return first_conn(&l->unidentified);
+    struct tt_heap_node *node = tt_heap_peek(&l->unproven);
+    return node ? TT_CONTAINER_OF(node, struct tt_conn, unproven) : NULL;
+}
+
+/* Counted from accept, whatever came. */
 static uint64_t handshake_expiry(const struct tt_listener_packet_conn *l)
 {
-    const struct tt_conn *c = first_conn(&l->unidentified);
+    const struct tt_conn *c = oldest_stranger(l);
     if (!c)
         return TT_NEVER;
     return tt_deadline_after(c->begun_us,
@@ -173,8 +290,9 @@ void tt_listener_packet_conn_handle_timeout(struct tt_listener_packet_conn *l, u
 {
     tt_queue_packet_conn_handle_timeout(&l->queue, now_us);
     for (; handshake_expiry(l) <= now_us; l->stats.handshakes_expired++) {
-        tt_conn_drain(first_conn(&l->unidentified));
-        end_conn(first_conn(&l->unidentified), now_us);
+        struct tt_conn *c = oldest_stranger(l);
+        tt_conn_drain(c);
+        end_conn(c, now_us);
     }
     for (; expiry(&l->idle, l->options->session_timeout_us) <= now_us; l->stats.idle_ended++)
         end_conn(first_conn(&l->idle), now_us);
@@ -184,37 +302,25 @@ void tt_listener_packet_conn_handle_timeout(struct tt_listener_packet_conn *l, u
 
 /* --- the whole --- */
 
-/* M-6: the same for all, so that nobody can tell why a connection ends; and another for each start.
- */
-static int choose_mute_time(struct tt_listener_packet_conn *l)
-{
-    uint32_t dice;
-    const int err = tt_worker_random.fill(NULL, &dice, sizeof dice);
-    l->mute_us = LEAST_MUTE_US + dice % (MOST_MUTE_US - LEAST_MUTE_US);
-    return err;
-}
-
 static int init_gate(struct tt_listener_packet_conn *l)
 {
-    l->sealed = l->options->private_key != NULL;
-    if (!l->sealed)
-        return TT_OK;
-    const int err = choose_mute_time(l);
-    return err ? err : tt_sealing_gate(l->worker, l->options, &l->keys, &l->gate);
+    return l->keys ? tt_sealing_gate(l->worker, l->options, l->keys, l->half_open, &l->gate)
+                   : TT_OK;
 }
 
 int tt_listener_packet_conn_init(struct tt_listener_packet_conn *l)
 {
-    const int err = init_gate(l);
-    if (err)
-        return err;
-    struct tt_queue_packet_conn_config c = {.max_sessions = l->options->max_sessions,
-                                            .accept_backlog = l->options->accept_backlog,
+    struct tt_queue_packet_conn_config c = {.sessions_quota = l->sessions,
+                                            .waiting_quota = l->waiting,
                                             .closed_us = CLOSED_SESSION_US,
                                             .max_remembered = MOST_REMEMBERED,
                                             .slabs = &l->worker->slabs,
                                             .alloc = l->worker->alloc,
-                                            .gate = l->sealed ? &l->gate : NULL};
+                                            .gate = l->keys ? &l->gate : NULL};
+    int err = init_gate(l);
+    if (err)
+        return err;
+    tt_heap_init(&l->unproven, l->worker->alloc);
     tt_list_init(&l->unidentified);
     tt_list_init(&l->idle);
     tt_list_init(&l->idle_native);
@@ -222,7 +328,10 @@ int tt_listener_packet_conn_init(struct tt_listener_packet_conn *l)
     c.tuning.session_timeout_us = l->options->session_timeout_us;
     tt_session_tune(&c.tuning, l->options);
     memcpy(c.hash_key, l->worker->hash_key, sizeof c.hash_key);
-    return tt_queue_packet_conn_init(&l->queue, &c);
+    err = tt_queue_packet_conn_init(&l->queue, &c);
+    if (err)
+        tt_gate_dispose(&l->gate);
+    return err;
 }
 
 static void end_all(struct tt_list *conns, uint64_t now_us)
@@ -232,12 +341,19 @@ static void end_all(struct tt_list *conns, uint64_t now_us)
         end_conn(c, now_us);
 }
 
+void tt_listener_packet_conn_end_strangers(struct tt_listener_packet_conn *l, uint64_t now_us)
+{
+    struct tt_conn *c;
+    while ((c = oldest_stranger(l)) != NULL)
+        end_conn(c, now_us);
+}
+
 void tt_listener_packet_conn_dispose(struct tt_listener_packet_conn *l, uint64_t now_us)
 {
-    end_all(&l->unidentified, now_us);
+    tt_listener_packet_conn_end_strangers(l, now_us);
     end_all(&l->idle, now_us);
     end_all(&l->idle_native, now_us);
     tt_queue_packet_conn_dispose(&l->queue);
     tt_gate_dispose(&l->gate);
-    tt_crypto_wipe(&l->keys, sizeof l->keys);
+    tt_heap_dispose(&l->unproven);
 }

@@ -60,11 +60,15 @@ int tt_sealing_client_keys(struct tt_loop *w, const struct tt_options *o,
     return tt_crypto_public(sealer->crypto, keys->private_key, keys->public_key);
 }
 
-static int server_keys(const struct tt_sealer *sealer, const struct tt_options *o,
-                       struct tt_server_keys *keys)
+int tt_sealing_server_keys(struct tt_loop *w, const struct tt_options *o,
+                           struct tt_server_keys *keys)
 {
+    struct tt_sealer *sealer;
+    int err = tt_sealing_get(w, &sealer);
+    if (err)
+        return err;
     memcpy(keys->private_key, o->private_key, TT_KEY_LEN);
-    const int err = tt_crypto_public(sealer->crypto, keys->private_key, keys->public_key);
+    err = tt_crypto_public(sealer->crypto, keys->private_key, keys->public_key);
     if (err)
         return err;
     if (!o->instance)
@@ -73,21 +77,25 @@ static int server_keys(const struct tt_sealer *sealer, const struct tt_options *
     return TT_OK;
 }
 
-int tt_sealing_gate(struct tt_loop *w, const struct tt_options *o, struct tt_server_keys *keys,
+uint32_t tt_sealing_max_half_open(const struct tt_options *o)
+{
+    return o->max_half_open ? o->max_half_open : MAX_HALF_OPEN;
+}
+
+int tt_sealing_gate(struct tt_loop *w, const struct tt_options *o,
+                    const struct tt_server_keys *keys, struct tt_quota *half_open,
                     struct tt_gate *gate)
 {
-    struct tt_gate_config config = {
-        .keys = keys,
-        .welcome = o->welcome,
-        .welcome_ctx = o->welcome_ctx,
-        .max_half_open = o->max_half_open ? o->max_half_open : MAX_HALF_OPEN,
-        .inits_per_second = o->inits_per_second ? o->inits_per_second : INITS_PER_SECOND,
-        .max_seen = MAX_SEEN,
-        .interval_s = o->clock_off_s ? o->clock_off_s : CLOCK_OFF_S,
-        .alloc = w->alloc};
-    int err = tt_sealing_get(w, &config.sealer);
-    if (!err)
-        err = server_keys(config.sealer, o, keys);
+    struct tt_gate_config config = {.keys = keys,
+                                    .welcome = o->welcome,
+                                    .welcome_ctx = o->welcome_ctx,
+                                    .half_open_quota = half_open,
+                                    .inits_per_second = o->inits_per_second ? o->inits_per_second
+                                                                            : INITS_PER_SECOND,
+                                    .max_seen = MAX_SEEN,
+                                    .interval_s = o->clock_off_s ? o->clock_off_s : CLOCK_OFF_S,
+                                    .alloc = w->alloc};
+    const int err = tt_sealing_get(w, &config.sealer);
     if (err)
         return err;
     memcpy(config.hash_key, w->hash_key, sizeof config.hash_key);

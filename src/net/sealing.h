@@ -18,8 +18,18 @@ void tt_sealing_dispose(struct tt_loop *w);
 int tt_sealing_client_keys(struct tt_loop *w, const struct tt_options *o,
                            struct tt_client_keys *keys);
 
-/* A server's gate, and its keys, which it borrows. 0, TT_E_NOMEM or TT_E_SYSTEM. */
-int tt_sealing_gate(struct tt_loop *w, const struct tt_options *o, struct tt_server_keys *keys,
+/* The keys of a server, by its options; to be wiped. 0, TT_E_NOMEM or TT_E_SYSTEM. */
+int tt_sealing_server_keys(struct tt_loop *w, const struct tt_options *o,
+                           struct tt_server_keys *keys);
+
+/* So many handshakes without a session yet may a listener have. */
+uint32_t tt_sealing_max_half_open(const struct tt_options *o);
+
+/* A server's gate at this worker. keys and half_open are borrowed, and may be those of gates at
+ * others, too. 0, TT_E_NOMEM or TT_E_SYSTEM.
+ */
+int tt_sealing_gate(struct tt_loop *w, const struct tt_options *o,
+                    const struct tt_server_keys *keys, struct tt_quota *half_open,
                     struct tt_gate *gate);
 
 /* Stands for the address that fd is connected to (IPv6: for its network), and tells nobody which it

@@ -490,7 +490,8 @@ int tt_loop_turn(struct tt_loop *w)
     const bool entered = tt_worker_enter(w);
     const bool runs = w->running;
     atomic_store_explicit(&w->turner, runs ? NULL : &this_thread, memory_order_relaxed);
-    w->lead.taken |= !runs; /* others wake it, for its descriptor may be waited for */
+    if (!runs)
+        w->lead.taken = true; /* others wake it, for its descriptor may be waited for */
     tt_worker_leave(w, entered);
     if (runs)
         return TT_E_INVAL;

@@ -52,12 +52,12 @@ struct tt_waiter {
 
 /* Who takes the turns of a loop with a thread of its own: see lead.h. */
 struct tt_leadership {
-    bool taken;      /* somebody does */
-    bool by_program; /* it is a thread of the program, in a blocking call */
-    bool expected;   /* a thread that was just woken will soon be back to do it */
-    bool vacant;     /* whoever did it will not be back soon */
-    bool unwatched;  /* the loop's own thread sleeps until it is told */
-    bool answering;  /* the leader has what it waited for, and will soon call again */
+    _Atomic bool taken; /* somebody does; set under the lock */
+    bool by_program;    /* it is a thread of the program, in a blocking call */
+    bool expected;      /* a thread that was just woken will soon be back to do it */
+    bool vacant;        /* whoever did it will not be back soon */
+    bool unwatched;     /* the loop's own thread sleeps until it is told */
+    bool answering;     /* the leader has what it waited for, and will soon call again */
     const struct tt_waiter *leader; /* by_program: how it waits */
     struct tt_list answers;         /* of struct tt_chore: what can leave with its next call */
     uint64_t stints;                /* so many times a thread of the program has begun to */

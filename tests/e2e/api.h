@@ -75,6 +75,9 @@ int api_job_write(void *job);
 int api_job_read(void *job);
 int api_job_write_and_shut(void *job);
 int api_job_read_to_end(void *job); /* len bytes, and then the end */
+/* Tries again whenever there is no memory, which says something of the moment, not of the stream;
+ * then shuts. */
+int api_job_write_patiently(void *job);
 int api_job_echo(void *job);
 
 /* Asks again and again whether it holds. Fails the test when it never does. */
@@ -98,6 +101,7 @@ struct tt_session *api_dial_and_speak(struct tt_listener *listener, const struct
 
 /* A TCP connection to "HOST:PORT" of IPv4. */
 int api_connect(const char *address);
+int api_try_to_connect(const char *address); /* or -1; no assertion: any thread */
 
 /* Somebody who accepts connections, in the kernel, and never says a word. address: 64 bytes. */
 int api_silent_listener(char *address);

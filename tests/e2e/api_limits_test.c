@@ -2,7 +2,6 @@
 #include "api.h"
 
 #include <poll.h>
-#include <sched.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -301,29 +300,6 @@ static void test_a_client_that_opens_more_streams_than_it_may(void **state)
 
 /* --- memory --- */
 
-/* Writes, and tries again whenever there is no memory; it says that of the moment, not of the
- * stream. */
-static int write_patiently(void *job)
-{
-    const struct api_job *j = job;
-    uint8_t piece[10000];
-    int err;
-    for (uint64_t at = 0; at < j->len;) {
-        size_t n = j->len - at < sizeof piece ? (size_t)(j->len - at) : sizeof piece;
-        api_pattern(piece, n, at, j->seed);
-        err = tt_stream_try_write(j->stream, piece, n, &n);
-        at += n;
-        if (err == TT_E_FULL || err == TT_E_NOMEM)
-            (void)sched_yield();
-        else if (err)
-            return err;
-    }
-    do {
-        err = tt_stream_shutdown(j->stream);
-    } while (err == TT_E_NOMEM && sched_yield() == 0);
-    return err;
-}
-
 static void test_little_memory_for_all_sessions(void **state)
 {
     (void)state;
@@ -337,7 +313,7 @@ static void test_little_memory_for_all_sessions(void **state)
         api_open_stream(&p, &c[i], &s[i]);
         write[i] = (struct api_job){c[i], 2 * MIB, i};
         read[i] = (struct api_job){s[i], 2 * MIB, i};
-        api_start(&writers[i], write_patiently, &write[i]);
+        api_start(&writers[i], api_job_write_patiently, &write[i]);
         api_start(&readers[i], api_job_read_to_end, &read[i]);
     }
     for (unsigned i = 0; i < 4; i++) {
