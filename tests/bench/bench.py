@@ -27,6 +27,7 @@ import machine
 import measures
 import pairs
 import report
+import workers
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DOCUMENT = os.path.join(ROOT, "docs/benchmarks.md")
@@ -115,6 +116,12 @@ CHAPTERS = {
                       "each used. What a server's memory grew by is divided by the sessions: ours "
                       "remembers a closed one for a minute, Go's learns of the end after a minute of "
                       "silence.", crowds.visits, report.visits),
+    "workers": Chapter("Two workers", "The same load at a server (callbacks) with one worker and with two. The "
+                       "clients share the cores with it: \"to gain here\" is what the processor time of both "
+                       "ends leaves to be gained on this machine, with a core for each worker. The last "
+                       "column is what two workers give when each thread has a core, and the clients are "
+                       "elsewhere: by the work of the busiest thread. With two there is a third thread, "
+                       "which accepts.", workers.measure, report.workers),
     "size": Chapter("Size", "Of the library with all that it is made of (libuv is not in it), and of the "
                     "core alone: its objects linked together.", measures.size, report.size),
     "instructions": Chapter("Instructions", "Of the core's work, counted by callgrind, so that they are the "

@@ -6,6 +6,7 @@
 """
 
 import contextlib
+import dataclasses
 import io
 import os
 import re
@@ -23,6 +24,7 @@ import document
 import longlink
 import measures
 import report
+import workers
 from children import Server
 from pairs import (CALLBACK, CARRIERS, GO_CLIENTS, LEGACY, OURS, PACKETS, PeerPair, PLAIN, TUNED,
                    limited)
@@ -56,6 +58,24 @@ class ReportTest(unittest.TestCase):
         for percent, value in ((50, 50), (99, 99), (100, 100), (1, 1)):
             self.assertEqual(report.percentile(values, percent), value)
         self.assertEqual(report.percentile([1, 2, 3], 50), 2)
+
+    def test_what_two_workers_can_gain_depends_on_who_needs_the_cores(self):
+        def run(server_s, clients_s, *threads_s):
+            return {"amount": 10, "seconds": 2, "server_s": server_s, "clients_s": clients_s,
+                    "threads_s": threads_s}
+        cases = (  # the clients need: nothing, as much as the server, a third of it; the server more
+            (run(1, 0, 1), run(1, 0, 0.5, 0.5), 2, 2),
+            (run(1, 1, 1), run(1, 1, 0.5, 0.5), 1, 2),
+            (run(3, 1, 3), run(3, 1, 2, 1), 1.5, 1.5),
+            (run(1, 0, 1), run(2, 0, 1, 1), 1, 1),
+        )
+        for one, two, gain, scaling in cases:
+            self.assertAlmostEqual(workers.most_gain(one, two, 2), gain)
+            self.assertAlmostEqual(workers.scaling(one, two), scaling)
+        lines = report.workers({"8 ping-pongs": {1: cases[2][0], 2: cases[2][1]}})
+        self.assertEqual([cell.strip() for cell in lines[-1].split("|")[2:-1]],
+                         ["5.00 round trips/s", "300,000", "100,000", "67 + 33", "1.00x",
+                          report.times(workers.most_gain(*cases[2][:2], os.cpu_count())), "1.50x"])
 
     def test_the_cpu_of_a_crowd_is_divided_among_its_sessions(self):
         run = {"sessions": 10_000, "bytes_with": 3210, "bytes_without": 987, "cpu_share": 0.01}
@@ -465,6 +485,8 @@ class PeerTest(unittest.TestCase):
                       ["client", "--words", "a:1"], ["client", "--mode", "choose", "a:1"],
                       ["server", "--api", "callback", "--mode", "choose", "a:1"],
                       ["client", "--api", "callback", "--words", "--mode", "sink", "--bytes", "1", "a:1"],
+                      ["server", "--workers", "2", "a:1"],
+                      ["server", "--api", "callback", "--workers", "0", "a:1"],
                       ["client", "--visits", "1", "a:1"]):
             with self.assertRaisesRegex(children.Failed, "status 2"):
                 children.run([*peer, *words], 60)
@@ -532,6 +554,16 @@ class CrowdTest(unittest.TestCase):
         few, many = crowds.held(self.bench)
         self.assertEqual((few["sessions"], few["alive"]), (3, 3))
         self.assertEqual((many["sessions"], many["alive"]), (20, 20))
+
+    def test_workers_share_the_load(self):
+        load = dataclasses.replace(workers.LOADS[2], clients=1,
+                                   options=lambda _: {"visits": 200, "visitors": 32})
+        for count in (1, 2):
+            run = workers.run_load(self.bench.pairs[CALLBACK], load, count, 0.2)
+            self.assertEqual(run["amount"], 200)
+            self.assertGreater(run["clients_s"], 0)
+            busy = sum(s > 0.01 * run["server_s"] for s in run["threads_s"])
+            self.assertEqual(busy, 1 if count == 1 else 3)  # the third accepts
 
     def test_the_servers_processor_time_is_measured(self):
         plan = self.bench.plan

@@ -46,7 +46,7 @@ static void keep(struct tt_stream *stream, const unsigned char *bytes, size_t le
 
 static void echo_readable(void *ctx, struct tt_stream *stream)
 {
-    static unsigned char buf[TT_BENCH_BUFFER_BYTES]; /* one thread */
+    static _Thread_local unsigned char buf[TT_BENCH_BUFFER_BYTES];
     size_t len;
     int err = TT_E_AGAIN;
     (void)ctx;
@@ -108,7 +108,9 @@ static void begun(void *ctx, struct tt_session *session)
 
 void tt_bench_serve_callbacks(const struct tt_bench_job *job)
 {
-    const struct tt_options options = {.loop = tt_bench_new_loop(),
+    struct tt_loop *loop = job->workers ? NULL : tt_bench_new_loop();
+    const struct tt_options options = {.loop = loop,
+                                       .workers = job->workers,
                                        .legacy = job->kind->legacy,
                                        .max_sessions = job->most,
                                        .max_connections = job->most};
@@ -119,7 +121,8 @@ void tt_bench_serve_callbacks(const struct tt_bench_job *job)
         tt_bench_fail("listen", why.text);
     tt_listener_set_callback(listener, begun, (void *)job->mode);
     fprintf(stderr, "listening on %s\n", tt_listener_address(listener));
-    tt_loop_run(options.loop);
+    if (loop)
+        tt_loop_run(loop);
 }
 
 /* --- client --- */

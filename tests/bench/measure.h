@@ -21,6 +21,7 @@ struct tt_bench_job {
     unsigned visitors;   /* ... so many at once */
     unsigned most;       /* a server by callbacks: sessions and connections; 0: the default */
     bool words;          /* beside the streams: what words takes (words.h) */
+    unsigned workers;    /* a server by callbacks: of the listener; 0: one loop that we run */
     uint32_t max_packet; /* bytes; 0: the library's default */
     uint32_t carriers;   /* connections of one session at once; 0: one */
     bool callbacks;      /* by the callback API, not the blocking one */

@@ -37,6 +37,7 @@ class Plan:
     first_echoes: int = 500
     visits_s: float = 5.0       # for which sessions come and go, ...
     visitors: int = 64          # ... so many at once
+    workers_s: float = 1.5      # of each load
     uploaders: tuple = (1, 10, 40)
     link_s: float = 1.0         # of a transfer over a near link; a far one is given more
     all: bool = True            # also what takes its time: Go at its defaults, many Go clients, valgrind
@@ -46,8 +47,8 @@ class Plan:
 
 QUICK = Plan(rounds=2, run_s=0.2, first_run_s=0.05, terminations=3, idle_sessions=50, idle_s=0.3,
              crowds=(20, 100, 500), crowd_watch_s=0.3, held_sessions=(20, 500), batch_sessions=250,
-             first_echoes=50, visits_s=0.3, uploaders=(1, 40), link_s=0, all=False, limit_s=15.0,
-             fewest_rounds=1)
+             first_echoes=50, visits_s=0.3, workers_s=0.2, uploaders=(1, 40), link_s=0, all=False,
+             limit_s=15.0, fewest_rounds=1)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 

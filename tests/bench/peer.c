@@ -40,6 +40,9 @@ static const char usage[] =
     "(callback)\n"
     "  --visitors K              K of them at once (default 1)\n"
     "server:\n"
+    "  --workers N               loops with threads of their own (callback; default 1, on the loop "
+    "of\n"
+    "                            one thread)\n"
     "  --most N                  sessions and connections at once (callback; default: the "
     "library's)\n"
     "The server prints the CPU time that it used at SIGTERM. At SIGUSR1 it gives memory that it "
@@ -60,6 +63,7 @@ enum {
     IDLE,
     VISITS,
     VISITORS,
+    WORKERS,
     MOST
 };
 
@@ -76,6 +80,7 @@ static const struct option options[] = {{"kind", required_argument, NULL, KIND},
                                         {"idle", required_argument, NULL, IDLE},
                                         {"visits", required_argument, NULL, VISITS},
                                         {"visitors", required_argument, NULL, VISITORS},
+                                        {"workers", required_argument, NULL, WORKERS},
                                         {"most", required_argument, NULL, MOST},
                                         {NULL, 0, NULL, 0}};
 
@@ -148,6 +153,9 @@ static void take_option(struct tt_bench_job *job, int option)
     case VISITORS:
         job->visitors = (unsigned)parse_number(optarg, 1, 1e4);
         break;
+    case WORKERS:
+        job->workers = (unsigned)parse_number(optarg, 1, 256);
+        break;
     case MOST:
         job->most = (unsigned)parse_number(optarg, 1, 1e7);
         break;
@@ -181,6 +189,8 @@ static void parse(struct tt_bench_job *job, int argc, char **argv)
     if (argc - optind != 1 || !tt_bench_handler_for(job->mode))
         refuse();
     if (job->callbacks && (job->kind == &tt_bench_plain || chooses(job)))
+        refuse();
+    if (job->workers && !job->callbacks)
         refuse();
     if (job->max_packet || job->carriers)
         set_up_kind(job);

@@ -1,9 +1,11 @@
 """Tables of what was measured, for the terminal and for docs/benchmarks.md alike."""
 
 import math
+import os
 import sys
 from statistics import median
 
+import workers as loads
 from pairs import OURS, PLAIN, TUNED
 
 
@@ -148,6 +150,29 @@ def visits(results):
     return table(("server", "sessions/s", "x tuned Go", "first echo, p50 ms", "p99 ms",
                   "server, % of a core", "client, % of a core", "server, us a session",
                   "server, MB at the end", "grown by, kB a session"), rows)
+
+
+def workers(found):
+    """found: of workers.measure."""
+    rows = []
+    units = {load.name: load.unit for load in loads.LOADS}
+    for name, runs in found.items():
+        one, two = (runs[count] for count in loads.COUNTS)
+        for count, run in runs.items():
+            rate, each = run["amount"] / run["seconds"], 1e6 / run["amount"]
+            busiest = " + ".join(digits(100 * s / run["server_s"], 2) for s in run["threads_s"][:count])
+            rows.append((f"{name}, {count}", f"{digits(rate)} {units[name]}s/s".replace("MBs", "MB"),
+                         digits(run["server_s"] * each), digits(run["clients_s"] * each), busiest,
+                         *(gains(one, two) if run is two else ("", "", ""))))
+    return table(("load, workers", "a second", "server, us for each", "clients, us for each",
+                  "busiest threads, % of the server's", "gained", "to gain here",
+                  "with a core for each thread"), rows)
+
+
+def gains(one, two):
+    gained = two["amount"] / two["seconds"] / (one["amount"] / one["seconds"])
+    return (times(gained), times(loads.most_gain(one, two, os.cpu_count())),
+            times(loads.scaling(one, two)))
 
 
 def uploaders(results):
