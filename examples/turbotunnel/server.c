@@ -26,6 +26,8 @@ static const char usage[] =
     "\n"
     "      --session-timeout SECONDS forget a session after so long without\n"
     "                                a word from its client (default 600)\n"
+    "      --workers N               spread the sessions over N threads of the\n"
+    "                                library, 1 to 256 (default 1)\n"
     "      --legacy                  the worked example's protocol alone\n"
     "      --verbose                 say what happens to connections\n"
     "      --help                    show this\n"
@@ -164,6 +166,17 @@ static uint64_t parse_seconds(const char *text)
     return (uint64_t)(seconds * 1e6);
 }
 
+static uint32_t parse_workers(const char *text)
+{
+    char *end;
+    const unsigned long count = strtoul(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end || count < 1 || count > 256) {
+        fprintf(stderr, "server: --workers '%s': a number is needed, 1 to 256\n", text);
+        exit(2);
+    }
+    return (uint32_t)count;
+}
+
 static void refuse_option(char **argv)
 {
     fprintf(stderr, "server: option '%s': unknown, or its value is wrong (see 'server --help')\n",
@@ -174,6 +187,7 @@ static void refuse_option(char **argv)
 static const char *parse_options(int argc, char **argv, struct tt_options *o)
 {
     static const struct option options[] = {{"session-timeout", required_argument, NULL, 't'},
+                                            {"workers", required_argument, NULL, 'w'},
                                             {"legacy", no_argument, NULL, 'l'},
                                             {"verbose", no_argument, NULL, 'v'},
                                             {"help", no_argument, NULL, 'h'},
@@ -186,6 +200,9 @@ static const char *parse_options(int argc, char **argv, struct tt_options *o)
         switch (option) {
         case 't':
             o->session_timeout_us = parse_seconds(optarg);
+            break;
+        case 'w':
+            o->workers = parse_workers(optarg);
             break;
         case 'l':
             o->legacy = true;

@@ -155,6 +155,8 @@ BAD = ([], ["127.0.0.1"], ["127.0.0.1:"], ["127.0.0.1:70000"], ["127.0.0.1:x"], 
 BAD_TIMEOUTS = [["--session-timeout", seconds, "127.0.0.1:0"]
                 for seconds in ("", "x", "0", "-1", "nan", "inf", "1x", "1e30")] + [["--session-timeout"]]
 BAD_SMUX = [["--smux", version, "127.0.0.1:0"] for version in ("", "0", "3", "12", "x")] + [["--smux"]]
+BAD_WORKERS = [["--workers", count, "127.0.0.1:0"]
+               for count in ("", "0", "257", "-1", "x", "2x", "99999999999999999999")] + [["--workers"]]
 BAD_ADDRESSES = (["::1:80"], ["[::1:80"], ["[::1]80"], ["127.0.0.1:-1"], ["127.0.0.1:+1"])
 
 
@@ -166,6 +168,8 @@ def test_bad_arguments_are_said_in_one_line():
             bad += BAD_ADDRESSES
         if program == TURBO_CLIENT:
             bad += BAD_SMUX
+        if program == TURBO_SERVER:
+            bad += BAD_WORKERS
         for arguments in bad:
             status, output, lines = run(program, *arguments)
             equal((status, output), (2, ""), f"{program} {arguments}: {lines}")
@@ -185,7 +189,7 @@ def test_help_and_version():
 def test_every_option_is_in_the_help():
     for program in PROGRAMS:
         with open(built(program), "rb") as binary:
-            known = set(re.findall(rb"\0(smux|session-timeout|verbose|help|version)\0", binary.read()))
+            known = set(re.findall(rb"\0(smux|session-timeout|workers|verbose|help|version)\0", binary.read()))
         output = run(program, "--help")[1]
         for option in known:
             check(f"--{option.decode()}" in output, f"{program} does not tell about --{option.decode()}")

@@ -41,6 +41,17 @@ def must_be_one_session(lines):
     equal(sum(line.endswith(": session begun") for line in lines), 1, f"sessions at the server: {lines}")
 
 
+# --- connections that end, at a server with several workers -----------------------------------
+
+
+def test_every_connection_finds_the_worker_of_its_session():
+    """Which worker a session has depends on chance, so there are some."""
+    return "; ".join(
+        survive("-w", 0.2, size=300 * KIB, pace=300 * KIB, server=("--workers", 3),
+                client=("--no-learning",), at_least=4, ended=3)
+        for _ in range(3))
+
+
 # --- connections that freeze ------------------------------------------------------------------
 
 
