@@ -150,7 +150,7 @@ static void serve(struct tt_chore *chore, uint64_t now_us)
 static void serve_now(struct tt_redial_packet_conn *r, uint64_t now_us)
 {
     struct client *c = of_redial(r);
-    if (!c->chore.calls_back)
+    if (!c->chore.calls_back || !tt_worker_is_own_turn(c->session.worker))
         return;
     tt_list_remove(&c->chore.node);
     serve(&c->chore, now_us);

@@ -220,7 +220,7 @@ static void serve(struct tt_chore *chore, uint64_t now_us)
 static void serve_now(struct tt_listener_packet_conn *conns, uint64_t now_us)
 {
     struct tt_shard *sh = TT_CONTAINER_OF(conns, struct tt_shard, conns);
-    if (!sh->chore.calls_back)
+    if (!sh->chore.calls_back || !tt_worker_is_own_turn(sh->worker))
         return;
     tt_list_remove(&sh->chore.node);
     serve(&sh->chore, now_us);

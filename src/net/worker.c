@@ -54,14 +54,14 @@ void tt_worker_release_lock(struct tt_loop *w)
 
 /* --- chores and timers --- */
 
-static bool is_loops_own_turn(const struct tt_loop *w)
+bool tt_worker_is_own_turn(const struct tt_loop *w)
 {
     return w->in_turn && !w->lead.by_program;
 }
 
 void tt_worker_mark(struct tt_loop *w, struct tt_chore *chore)
 {
-    const bool left_to_loop = chore->calls_back && !is_loops_own_turn(w);
+    const bool left_to_loop = chore->calls_back && !tt_worker_is_own_turn(w);
     if (!tt_list_linked(&chore->node))
         tt_list_push_back(left_to_loop ? &w->loop_chores : &w->chores, &chore->node);
 }

@@ -186,6 +186,9 @@ void tt_worker_wake_all(struct tt_loop *w, struct tt_list *waiters);
 /* Whether this is a callback: the lock is held for the whole of it. */
 bool tt_worker_is_callback(const struct tt_loop *w);
 
+/* Whether the loop's own thread, where callbacks come, takes this turn. With the lock. */
+bool tt_worker_is_own_turn(const struct tt_loop *w);
+
 /* Whether this is the loop's thread, so far as one can know: waiting would wait for ever. */
 bool tt_worker_must_not_wait(const struct tt_loop *w);
 
