@@ -193,7 +193,10 @@ static void stream_opened(void *ctx, struct tt_session *session, struct tt_strea
 {
     struct tt_tunnel_client *c = ctx;
     (void)session;
-    tt_opening_begin(&c->host, stream);
+    if (c->over) /* what would be joined to it now would find nothing left of it */
+        tt_stream_reset(stream, TT_RESET_REFUSED);
+    else
+        tt_opening_begin(&c->host, stream);
 }
 
 static void ask_in(struct tt_tunnel_client *c, struct tt_session *session)
