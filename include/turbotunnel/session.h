@@ -136,8 +136,10 @@ TT_EXPORT void tt_session_get_stats(struct tt_session *session, struct tt_sessio
 
 /* --- server --- */
 
-/* Listens on address ("HOST:PORT", "[IPv6]:PORT", "unix:PATH"; port 0: any). TT_E_INVAL,
- * TT_E_RESOLVE, TT_E_ADDRESS (in use, not permitted, not of this machine), TT_E_NOMEM, TT_E_SYSTEM.
+/* Listens on address ("HOST:PORT", "[IPv6]:PORT", "unix:PATH"; port 0: any), or on descriptor N
+ * ("fd:N"), a stream socket that listens already, which is the listener's from then on. TT_E_INVAL,
+ * TT_E_RESOLVE, TT_E_ADDRESS (in use, not permitted, not of this machine, no such socket),
+ * TT_E_NOMEM, TT_E_SYSTEM.
  *
  * options->workers, 2 to 256, spreads the sessions over as many loops, each with its lock and a
  * thread of its own; one more thread accepts. A session belongs to one of them for its life, by a

@@ -1,5 +1,8 @@
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <netdb.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,6 +14,8 @@
 
 #define ACCEPTS_A_TURN  64            /* before those who are here get their turn */
 #define ACCEPT_PAUSE_US (100 * TT_MS) /* when the system has no descriptor for us */
+
+static const char inherited[] = "fd:";
 
 /* What libuv holds on to until it has closed it. */
 struct tt_door_watch {
@@ -69,6 +74,30 @@ static int listen_at_path(struct tt_door *door, const struct tt_address *a, int 
     return 0;
 }
 
+/* A socket that somebody else has bound and listens on, and given to us. */
+static int take_inherited(const char *digits, int *fd)
+{
+    int type = 0;
+    int listens = 0;
+    socklen_t len = sizeof type;
+    char *end;
+    const long n = strtol(digits, &end, 10);
+    if (digits[0] < '0' || digits[0] > '9' || *end != '\0' || n > INT_MAX)
+        return -EBADF;
+    if (getsockopt((int)n, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
+        return -errno;
+    len = sizeof listens;
+    if (getsockopt((int)n, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) < 0)
+        return -errno;
+    if (type != SOCK_STREAM || !listens)
+        return -EINVAL;
+    if (fcntl((int)n, F_SETFL, fcntl((int)n, F_GETFL) | O_NONBLOCK) < 0 ||
+        fcntl((int)n, F_SETFD, FD_CLOEXEC) < 0)
+        return -errno;
+    *fd = (int)n;
+    return 0;
+}
+
 /* 0, a negative errno, or TT_E_RESOLVE with the reason in *why. */
 static int listen_at_name(const struct tt_address *a, const char *address, int *fd,
                           struct tt_error_text *why)
@@ -91,10 +120,19 @@ static int bind_socket(struct tt_door *door, const char *address, int *fd,
     struct sockaddr_storage bound = {.ss_family = AF_UNSPEC};
     socklen_t len = sizeof bound;
 
-    int err = tt_address_parse(&a, address, why);
+    const bool is_inherited = strncmp(address, inherited, sizeof inherited - 1) == 0;
+    int err = is_inherited ? TT_OK : tt_address_parse(&a, address, why);
     if (err)
         return err;
-    err = a.is_path ? listen_at_path(door, &a, fd) : listen_at_name(&a, address, fd, why);
+    if (is_inherited)
+        err = take_inherited(address + sizeof inherited - 1, fd);
+    else
+        err = a.is_path ? listen_at_path(door, &a, fd) : listen_at_name(&a, address, fd, why);
+    if (err && is_inherited) {
+        tt_why(why, "listen on %.20s: %s (it must be a stream socket that listens)", address,
+               strerror(-err));
+        return TT_E_ADDRESS;
+    }
     if (err == TT_E_RESOLVE) /* as an errno this would be ENOTCONN, which nobody returns here */
         return err;
     if (err) {

@@ -27,7 +27,8 @@ struct tt_door {
     uint64_t device, inode;                      /* of that */
 };
 
-/* worker and guest are set by the caller before. Any thread that has the lock.
+/* worker and guest are set by the caller before. Any thread that has the lock. "fd:N" is a
+ * listening socket that the process has been given; it is closed with the door, and its path stays.
  * Returns 0, TT_E_INVAL, TT_E_RESOLVE, TT_E_ADDRESS (*why is filled in), TT_E_NOMEM, TT_E_SYSTEM.
  */
 int tt_door_bind(struct tt_door *door, const char *address, struct tt_error_text *why);
