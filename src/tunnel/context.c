@@ -20,19 +20,26 @@ void tt_context_await(struct tt_context *c)
         continue;
 }
 
-/* 0, or -1: what is wrong is in error. */
+/* 0, or -1: what is wrong is in error. The private key stays: listeners have a copy of it, and whom
+ * we have become (--user) need not be able to read it.
+ */
 static int read_again(struct tt_context *c, struct tt_tunnel_options *o, char error[TT_USAGE_TEXT])
 {
-    struct tt_tunnel_keys keys;
+    struct tt_key_list clients = {NULL, 0};
     struct tt_error_text why;
     if (tt_tunnel_options_parse(o, c->argc, c->argv, error))
         return -1;
-    if (tt_tunnel_keys_load(&keys, o, &why)) {
+    if (o->authorized_clients && tt_key_list_load(&clients, o->authorized_clients, &why)) {
         (void)snprintf(error, TT_USAGE_TEXT, "%s", why.text);
         return -1;
     }
-    tt_tunnel_keys_dispose(&c->keys);
-    c->keys = keys;
+    if (!c->keys.has_clients != !o->authorized_clients) {
+        tt_key_list_dispose(&clients);
+        (void)snprintf(error, TT_USAGE_TEXT, "--authorized-clients is new or gone: start again");
+        return -1;
+    }
+    tt_key_list_dispose(&c->keys.clients);
+    c->keys.clients = clients;
     return 0;
 }
 

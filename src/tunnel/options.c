@@ -8,6 +8,7 @@
 #include "core/base/clock.h"
 #include "net/address.h"
 #include "tunnel/keys.h"
+#include "tunnel/service.h"
 #include "tunnel/url.h"
 
 #define ANY         (TT_COMMAND_SERVER | TT_COMMAND_CLIENT)
@@ -49,6 +50,12 @@ static const char *set_url(struct tt_tunnel_options *o, const char *text)
 {
     if (o->url_count == TT_MOST_URLS)
         return "there are more than 16 of them";
+    if (o->command == TT_COMMAND_SERVER && strncmp(text, "fd:", 3) == 0) {
+        if (text[3] == '\0' || strspn(text + 3, "0123456789") != strlen(text + 3))
+            return "it is not fd:NUMBER";
+        o->urls[o->url_count++] = text;
+        return NULL;
+    }
     const char *why = tt_url_parse(text, &o->urls[o->url_count]);
     if (!why)
         o->url_count++;
@@ -150,7 +157,7 @@ static const char *set_forward(struct tt_tunnel_options *o, const char *text)
 
 /* clang-format off */
 static const struct option_spec specs[] = {
-    {0, "listen", "URL", TT_COMMAND_SERVER, EACH(set_url), "accept clients there: tcp://HOST:PORT, unix:PATH"},
+    {0, "listen", "URL", TT_COMMAND_SERVER, EACH(set_url), "accept clients there: tcp://HOST:PORT, unix:PATH, fd:N"},
     {0, "forward", "TARGET", TT_COMMAND_SERVER, CALL(set_forward), "the fixed target: HOST:PORT or unix:PATH"},
     {0, "allow", "HOST:PORTS", TT_COMMAND_SERVER, EACH(set_allow), "what clients may ask for; also ADDRESS/BITS:PORTS, *:PORTS"},
     {0, "allow-remote", "[BIND:]PORTS", TT_COMMAND_SERVER, EACH(set_allow_remote), "where clients may have us listen (-R)"},
@@ -169,6 +176,7 @@ static const struct option_spec specs[] = {
     {0, "insecure", NULL, ALL, FIELD(FLAG, insecure), "no keys: anyone on the way can read and change all"},
     {0, "allow-core-dumps", NULL, ALL, FIELD(FLAG, allow_core_dumps), "to find a bug: keys may be in a core"},
     {0, "session-timeout", "SECONDS", ANY, FIELD(SECONDS, library.session_timeout_us), "a session that hears nothing is lost (600)"},
+    {0, "user", "NAME", TT_COMMAND_SERVER, FIELD(TEXT, user), "become that user when all is bound and read"},
     {0, "drain", "SECONDS", TT_COMMAND_SERVER, FIELD(SECONDS, drain_us), "at the end, streams may go on so long (30)"},
     {0, "connect-timeout", "SECONDS", ANY, FIELD(SECONDS, connect_timeout_us), "a target has so long to answer (10)"},
     {0, "carriers", "N", TT_COMMAND_CLIENT, FIELD(COUNT, library.carriers), "connections in use at once (1)"},
@@ -542,6 +550,8 @@ int tt_tunnel_options_parse(struct tt_tunnel_options *o, int argc, char **argv,
         return 0;
     if (o->config && take_config(&p))
         return -1;
+    if (o->command == TT_COMMAND_SERVER)
+        o->url_count += tt_service_sockets(o->urls + o->url_count, TT_MOST_URLS - o->url_count);
     const char *why = missing(o);
     if (!why)
         why = wrong_with_keys(o);

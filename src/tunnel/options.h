@@ -40,6 +40,7 @@ struct tt_tunnel_options {
     struct tt_options library;
 
     /* server */
+    const char *user;    /* to become once all is bound and read, or NULL */
     const char *forward; /* the fixed target, or NULL */
     struct tt_rules allow;
     struct tt_rules allow_remote;

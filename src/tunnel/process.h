@@ -7,6 +7,11 @@
  */
 void tt_process_hide_memory(void);
 
+/* Becomes that user, with its group and no other, for good; does nothing where that is so already.
+ * Returns NULL, or why not (a static string): then the process may be either, and must end.
+ */
+const char *tt_process_become(const char *user);
+
 /* Each connection is a descriptor: as many as the system lets us have. */
 void tt_process_raise_descriptor_limit(void);
 

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "tunnel/service.h"
 #include "tunnel/tunnel.h"
 
 static const int numbers[TT_SIGNALS] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
@@ -11,6 +12,7 @@ static void end(struct tt_signals *s)
 {
     if (s->ends++ > 0 || s->over)
         _exit(TT_EXIT_FAILED);
+    tt_service_notify(TT_SERVICE_STOPPING);
     if (s->server)
         tt_tunnel_server_drain(s->server);
     else if (!s->client)
@@ -22,9 +24,11 @@ static void end(struct tt_signals *s)
 
 static void read_lists(struct tt_signals *s)
 {
+    tt_service_notify(TT_SERVICE_RELOADING);
     tt_context_read_lists(s->context);
     if (s->server)
         tt_tunnel_server_review_clients(s->server);
+    tt_service_notify(TT_SERVICE_READY);
 }
 
 static void arrived(uv_signal_t *handle, int number)

@@ -12,6 +12,7 @@
 #include "tunnel/options.h"
 #include "tunnel/process.h"
 #include "tunnel/server.h"
+#include "tunnel/service.h"
 #include "tunnel/signals.h"
 
 static int usage_error(const char *error)
@@ -20,14 +21,28 @@ static int usage_error(const char *error)
     return TT_EXIT_USAGE;
 }
 
+/* Ports are bound, keys are read: what is left needs no privilege. */
+static int become_user(struct tt_context *c)
+{
+    const char *user = c->options->user;
+    const char *why = user ? tt_process_become(user) : NULL;
+    if (why)
+        tt_log(&c->log, TT_LOG_ERROR, "user", "become user %s: %s", user, why);
+    if (!c->options->allow_core_dumps)
+        tt_process_hide_memory(); /* the system forgets that with another user */
+    return why ? TT_E_SYSTEM : TT_OK;
+}
+
 /* Signals are caught before anybody is told that we are there. */
 static int run_server(struct tt_context *c, struct tt_signals *signals)
 {
     signals->server = tt_tunnel_server_begin(c);
     if (!signals->server)
         return TT_EXIT_FAILED;
-    if (tt_loop_start(c->worker))
+    if (become_user(c) || tt_loop_start(c->worker))
         tt_context_over(c, TT_EXIT_FAILED);
+    else
+        tt_service_notify(TT_SERVICE_READY);
     tt_context_await(c);
     tt_signals_over(signals);
     tt_tunnel_server_end(signals->server);
@@ -41,6 +56,8 @@ static int run_client(struct tt_context *c, struct tt_signals *signals)
         return TT_EXIT_FAILED;
     if (tt_loop_start(c->worker))
         tt_context_over(c, TT_EXIT_FAILED);
+    else
+        tt_service_notify(TT_SERVICE_READY);
     tt_context_await(c);
     tt_signals_over(signals);
     tt_tunnel_client_end(signals->client);
