@@ -81,16 +81,17 @@ int tt_response_read(struct tt_noise *n, struct tt_sealer *s, struct tt_span pac
     if (!has_header(packet, header))
         return TT_E_PROTO;
     tt_span_skip(&packet, TT_SEALED_HEADER);
-    int err = tt_noise_read_response(n, s->crypto, packet, payload, &len);
-    if (err)
-        return err;
+    struct tt_noise next = *n;
+    int err = tt_noise_read_response(&next, s->crypto, packet, payload, &len);
     *said = (struct tt_parameters){.server = true};
-    err = tt_parameters_read(said, tt_span_of(payload, len));
-    if (err) {
+    if (!err)
+        err = tt_parameters_read(said, tt_span_of(payload, len));
+    if (!err)
+        err = split(&next, s, secrets);
+    if (err != TT_E_PROTO)
         tt_crypto_wipe(n, sizeof *n);
-        return err;
-    }
-    return split(n, s, secrets);
+    tt_crypto_wipe(&next, sizeof next);
+    return err;
 }
 
 /* --- the server --- */

@@ -45,7 +45,7 @@ int tt_init_write(struct tt_noise *n, struct tt_sealer *s, const struct tt_clien
                   uint32_t *len);
 
 /* Reads the answer. secrets: NULL: not needed. After 0 n is wiped. Returns 0, TT_E_PROTO (it does
- * not open; n is as it was), TT_E_SYSTEM.
+ * not open, or its parameters make no sense; n is as it was), TT_E_SYSTEM (n is wiped as well).
  */
 int tt_response_read(struct tt_noise *n, struct tt_sealer *s, struct tt_span packet,
                      struct tt_parameters *said, struct tt_secrets *secrets);

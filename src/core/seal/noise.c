@@ -164,11 +164,17 @@ int tt_noise_write_init(struct tt_noise *n, struct tt_crypto *crypto,
     return end(n, write_init(n, crypto, keys, ephemeral, payload, out, len));
 }
 
+/* A wiped state has keys that everybody knows: nothing may open with it. */
+static bool has_begun(const struct tt_noise *n)
+{
+    return n->pattern == TT_NOISE_NK || n->pattern == TT_NOISE_IK;
+}
+
 /* The initiator's view. IK: <- e, ee, se    NK: <- e, ee */
 static int read_response(struct tt_noise *n, struct tt_crypto *crypto, struct tt_span message,
                          uint8_t *payload, size_t *len)
 {
-    if (message.len < TT_KEY_LEN || !is_payload(message.len - TT_KEY_LEN))
+    if (!has_begun(n) || message.len < TT_KEY_LEN || !is_payload(message.len - TT_KEY_LEN))
         return TT_E_PROTO;
     int err = read_ephemeral(n, crypto, message.ptr);
     if (!err)

@@ -339,8 +339,13 @@ static int take_response(struct tt_endpoint *e, struct tt_carrier *c, uint64_t n
     if (!cs->noise || cs->init_due)
         return TT_E_PROTO;
     err = tt_response_read(cs->noise, e->seal->sealer, packet, &said, &secrets);
-    if (err)
+    if (err == TT_E_PROTO)
+        return err; /* where anybody can send one, the next may be the right one */
+    if (err) {
+        tt_crypto_wipe(&secrets, sizeof secrets);
+        tt_carriers_doom(e, c); /* its state is wiped: with that it must not go on */
         return err;
+    }
     drop_noise(cs, e->config.alloc);
     cs->until_us = TT_NEVER;
     e->seal->failures = 0;
