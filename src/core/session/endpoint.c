@@ -197,14 +197,16 @@ static void replace_all(struct tt_endpoint *e)
     }
 }
 
-/* What a server learned of the carrier before it had a session stays. */
+/* What a server learned of the carrier before it had a session stays. One of a sealed session has
+ * its number from who opened its first packet, or gets it when it has keys (sealed.c).
+ */
 static void set_up_carrier(struct tt_endpoint *e, uint64_t now_us, struct tt_carrier *c,
                            const struct tt_carrier_limits *limits)
 {
     const struct tt_carrier was = *c;
     *c = (struct tt_carrier){.endpoint = e,
                              .id = e->config.id,
-                             .number = was.seal ? was.number : e->next_carrier++,
+                             .number = e->seal ? was.number : e->next_carrier++,
                              .attached = was.attached,
                              .seal = was.seal,
                              .origin = was.origin,
