@@ -173,12 +173,31 @@ static int want_init(struct tt_endpoint *e, struct tt_carrier *c, bool asks)
     return TT_OK;
 }
 
+/* Of the session so far nothing is left: neither its keys nor, beside `except`, a carrier that has
+ * some; and the next one's server is not told that its numbers are gone.
+ */
+static void forget_session(struct tt_endpoint *e, const struct tt_carrier *except)
+{
+    struct tt_seal *s = e->seal;
+    s->phase = TT_SEAL_NEW;
+    tt_keys_wipe(&s->send);
+    tt_keys_wipe(&s->receive);
+    e->next_carrier = 0;
+    e->gone_count = e->gone_known = 0;
+    TT_LIST_FOR_EACH(node, &e->carriers)
+    {
+        struct tt_carrier *c = TT_CONTAINER_OF(node, struct tt_carrier, node);
+        if (c == except)
+            continue;
+        c->named_gone = true; /* what comes next has a number of its own like that */
+        tt_carriers_doom(e, c);
+    }
+}
+
 /* M-4: each dial is a new attempt; its carrier is number 0. */
 static int begin_attempt(struct tt_endpoint *e, struct tt_carrier *c)
 {
-    e->seal->phase = TT_SEAL_NEW;
-    e->next_carrier = 0;
-    c->number = NO_NUMBER;
+    forget_session(e, c);
     return want_init(e, c, false);
 }
 
@@ -284,15 +303,14 @@ bool tt_sealed_may_carry(const struct tt_endpoint *e, const struct tt_carrier *c
 }
 
 /* The server that had the session has it no more. */
-static void lose(struct tt_endpoint *e, struct tt_carrier *c)
+static void lose(struct tt_endpoint *e)
 {
     if (!never_used(e)) {
         e->error = TT_E_LOST;
         return;
     }
     e->seal->stats.begun_anew++;
-    e->seal->phase = TT_SEAL_NEW;
-    tt_carriers_doom(e, c);
+    forget_session(e, NULL);
 }
 
 /* A balancer has sent us to a server that has never had the session. */
@@ -321,7 +339,7 @@ static int take_answer(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now
     else if (said->state != TT_SEAL_UNKNOWN)
         return TT_E_PROTO;
     else if (memcmp(said->instance, e->seal->instance, sizeof said->instance) == 0)
-        lose(e, c);
+        lose(e);
     else
         note_misroute(e, c, now_us);
     return TT_OK;
