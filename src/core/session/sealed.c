@@ -262,8 +262,8 @@ int tt_sealed_next_init(struct tt_endpoint *e, struct tt_carrier *c, uint64_t no
     cs->init_due = false;
     s->patience_us = patience_us(e, c);
     cs->until_us = tt_deadline_after(now_us, s->patience_us);
-    if (tt_init_write(cs->noise, s->sealer, s->client, &e->config.id, cs->asks ? s->resume : NULL,
-                      packet, len)) {
+    if (tt_init_write(cs->noise, s->sealer, s->client, &c->id, cs->asks ? s->resume : NULL, packet,
+                      len)) {
         tt_carriers_doom(e, c);
         return TT_E_AGAIN;
     }
@@ -400,6 +400,8 @@ static void note_valid(struct tt_endpoint *e, struct tt_carrier *c,
         tt_counters_take(c->seal->window, h->counter);
     if (!e->seal->client)
         return;
+    if (!tt_sealed_is_confirmed(e))
+        e->config.id = c->id; /* a dial that came to nothing may have chosen another since */
     e->seal->phase = TT_SEAL_CONFIRMED;
     e->seal->misroutes = 0;
     c->seal->until_us = TT_NEVER;
