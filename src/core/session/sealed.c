@@ -332,6 +332,8 @@ static void note_misroute(struct tt_endpoint *e, struct tt_carrier *c, uint64_t 
 static int take_answer(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_us,
                        const struct tt_parameters *said)
 {
+    if (said->state == TT_SEAL_KNOWN)
+        e->seal->misroutes = 0;
     if (said->state == TT_SEAL_KNOWN && c->number == NO_NUMBER)
         return take_next_number(e, c);
     if (said->state == TT_SEAL_KNOWN)
