@@ -140,24 +140,31 @@ int tt_sealed_new_id(struct tt_endpoint *e)
     return random->fill(random->ctx, e->config.id.bytes, sizeof e->config.id.bytes);
 }
 
-/* A number is never used twice, nor its keys; those of the epochs before are not needed again. */
+/* Secrets of the epochs before are not needed again. */
+static int step_to(struct tt_seal *s, uint32_t number)
+{
+    struct tt_crypto *crypto = s->sealer->crypto;
+    int err = tt_keys_step(&s->send, crypto, number / TT_EPOCH_CARRIERS);
+    if (!err)
+        err = tt_keys_step(&s->receive, crypto, number / TT_EPOCH_CARRIERS);
+    tt_crypto_wipe(s->send.secret[0], TT_KEY_LEN);
+    tt_crypto_wipe(s->receive.secret[0], TT_KEY_LEN);
+    return err;
+}
+
+/* A number is never used twice, nor its keys; what is kept is what the next one needs (M-8). */
 static int take_next_number(struct tt_endpoint *e, struct tt_carrier *c)
 {
     struct tt_seal *s = e->seal;
-    struct tt_crypto *crypto = s->sealer->crypto;
     if (e->next_carrier > TT_CARRIERS_MAX) {
         e->error = TT_E_EXHAUSTED;
         return TT_E_EXHAUSTED;
     }
     c->number = e->next_carrier++;
-    int err = tt_keys_step(&s->send, crypto, c->number / TT_EPOCH_CARRIERS);
-    if (!err)
-        err = tt_keys_step(&s->receive, crypto, c->number / TT_EPOCH_CARRIERS);
+    int err = step_to(s, c->number);
     if (!err)
         err = tt_carrier_seal_keys(c->seal, s, c->number);
-    tt_crypto_wipe(s->send.secret[0], TT_KEY_LEN);
-    tt_crypto_wipe(s->receive.secret[0], TT_KEY_LEN);
-    return err;
+    return err ? err : step_to(s, e->next_carrier);
 }
 
 static int want_init(struct tt_endpoint *e, struct tt_carrier *c, bool asks)
