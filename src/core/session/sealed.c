@@ -15,6 +15,7 @@
 #define UNPROVEN_AT_MOST  16u           /* M-11 */
 #define MISROUTES_AT_MOST 3u            /* M-16 ... */
 #define MISROUTED_US      (10 * TT_SECOND)
+#define MOST_FAILURES     UINT32_MAX /* M-10: one more, and the session ends */
 #define NO_NUMBER         UINT32_MAX
 
 /* --- sessions --- */
@@ -394,7 +395,7 @@ static int take_response(struct tt_endpoint *e, struct tt_carrier *c, uint64_t n
 
 static bool may_come(const struct tt_carrier *c, const struct tt_sealed_header *h)
 {
-    if (h->carrier != c->number || !c->seal->has_keys)
+    if (h->carrier != c->number || !c->seal->has_keys || h->counter >= TT_SEALED_COUNTER_LIMIT)
         return false;
     return c->limits.ordered ? h->counter == c->seal->received
                              : tt_counters_may(c->seal->window, h->counter);
@@ -456,7 +457,8 @@ int tt_sealed_receive(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_
         if (!err)
             return TT_OK;
     }
-    e->seal->stats.not_opened++;
+    if (e->seal->stats.not_opened++ >= MOST_FAILURES && !e->error)
+        e->error = TT_E_EXHAUSTED;
     if (c->limits.ordered || e->error)
         tt_carriers_doom(e, c);
     return TT_E_AGAIN;
