@@ -378,10 +378,8 @@ uint64_t tt_liveness_deadline(const struct tt_endpoint *e, const struct tt_carri
 
 static void suspect(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_us)
 {
-    if (tt_sealed_asks(e, c, now_us)) { /* its server answers that, or is not there (M-16) */
-        restart_clock(c, now_us);
+    if (tt_sealed_asks(e, c, now_us)) /* its server answers that, or is not there (M-16) */
         return;
-    }
     c->live.suspect = true;
     c->live.suspect_us = now_us;
     e->stats.suspicions++;

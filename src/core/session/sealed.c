@@ -512,13 +512,13 @@ uint64_t tt_sealed_deadline(const struct tt_carrier *c)
 
 bool tt_sealed_asks(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_us)
 {
-    (void)now_us;
     if (!e->seal || !e->seal->client || !c->seal || c->proven || c->seal->asks)
         return false;
     if (!tt_sealed_is_confirmed(e) || !c->seal->has_keys)
         return false;
     if (want_init(e, c, true))
         tt_carriers_doom(e, c);
+    c->live.waiting_us = now_us; /* the question is given its own time */
     return true;
 }
 
