@@ -189,9 +189,15 @@ static bool is_crowded(const struct tt_quota *sessions)
     return tt_quota_taken(sessions) > sessions->most / 2;
 }
 
+/* A few for each newcomer, going on where it stopped: those that may stay, however many stand
+ * first, keep nobody else in.
+ */
 static void thin_out(struct tt_queue_packet_conn *q, uint64_t now_us)
 {
-    struct tt_list_node *node = tt_list_first(&q->remotes.by_use);
+    if (!is_crowded(q->config.sessions_quota))
+        return;
+    struct tt_remote *r = q->thinning ? tt_remote_map_find(&q->remotes, &q->thinned_to) : NULL;
+    struct tt_list_node *node = r ? &r->node : tt_list_first(&q->remotes.by_use);
     for (unsigned i = 0; i < LOOKED_AT && node && is_crowded(q->config.sessions_quota); i++) {
         struct tt_server_session *s = of_remote(TT_CONTAINER_OF(node, struct tt_remote, node));
         node = tt_list_next(&q->remotes.by_use, node);
@@ -200,6 +206,9 @@ static void thin_out(struct tt_queue_packet_conn *q, uint64_t now_us)
         q->stats.expired_crowded++;
         expire(q, s);
     }
+    q->thinning = node != NULL;
+    if (node)
+        q->thinned_to = TT_CONTAINER_OF(node, struct tt_remote, node)->id;
 }
 
 /* A closed session of a legacy client stays for the case that our last acks were lost, and one
@@ -494,9 +503,10 @@ static void hear_init(struct tt_queue_packet_conn *q, uint64_t now_us, struct tt
 {
     thin_out(q, now_us);
     const struct tt_server_session *s = find(q, &c->id);
+    const bool is_open = s && !s->endpoint.error; /* else nothing will ever come of it */
     const bool full = is_used_up(q->config.waiting_quota) ||
                       (is_used_up(q->config.sessions_quota) && tt_list_empty(&q->idle));
-    tt_gate_hear_init(q->config.gate, now_us, c, packet, s ? s->endpoint.seal : NULL, full);
+    tt_gate_hear_init(q->config.gate, now_us, c, packet, is_open ? s->endpoint.seal : NULL, full);
 }
 
 /* M-13: the first valid DATA of a half-open session makes it a session. */
@@ -553,6 +563,8 @@ static void incoming_sealed(struct tt_queue_packet_conn *q, uint64_t now_us, str
         mark_dirty(q, of_endpoint(c->endpoint));
     } else if (c->muted) {
         return;
+    } else if (packet.len > TT_SEALED_UNPROVEN_MAX) {
+        tt_gate_mute(q->config.gate, c);
     } else if (type == TT_SEALED_INIT) {
         hear_init(q, now_us, c, packet);
     } else if (type == TT_SEALED_DATA) {

@@ -92,6 +92,8 @@ struct tt_queue_packet_conn {
     struct tt_list idle;    /* of those, the ones that can make room; oldest first */
     uint32_t sessions;      /* all objects */
     struct tt_quota own_sessions, own_waiting; /* when none are shared */
+    struct tt_session_id thinned_to;           /* M-17: who is to be looked at next, ... */
+    bool thinning;                             /* ... or whoever stands first */
     uint64_t attached;                         /* carriers so far */
     struct tt_queue_packet_conn_stats stats;
 };
