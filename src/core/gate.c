@@ -36,12 +36,14 @@ int tt_gate_init(struct tt_gate *g, const struct tt_gate_config *config)
     memcpy(replay.hash_key, config->hash_key, sizeof replay.hash_key);
     tt_remote_map_init(&g->halves, HALF_OPEN_US, config->hash_key, config->alloc);
     int err = tt_replay_init(&g->replay, &replay);
-    if (err)
-        return err;
-    g->origins = get(g, TT_GATE_ORIGINS * sizeof *g->origins);
-    if (!g->origins) {
+    if (!err) {
+        g->origins = get(g, TT_GATE_ORIGINS * sizeof *g->origins);
+        err = g->origins ? TT_OK : TT_E_NOMEM;
+    }
+    if (err) {
         tt_replay_dispose(&g->replay);
-        return TT_E_NOMEM;
+        g->config.alloc = NULL;
+        return err;
     }
     memset(g->origins, 0, TT_GATE_ORIGINS * sizeof *g->origins);
     return TT_OK;

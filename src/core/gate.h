@@ -76,7 +76,9 @@ struct tt_gate {
     struct tt_gate_stats stats;
 };
 
-/* 0 or TT_E_NOMEM. */
+/* 0, TT_E_INVAL (a number outside its range, replay.h) or TT_E_NOMEM. Dispose is safe after an
+ * error, and twice.
+ */
 int tt_gate_init(struct tt_gate *g, const struct tt_gate_config *config);
 void tt_gate_dispose(struct tt_gate *g);
 
