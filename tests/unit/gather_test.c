@@ -1,5 +1,7 @@
 /* The gather: pieces that leave in order, in any cuts, while somebody holds them. */
 #include "core/gather.h"
+#include <turbotunnel/error.h>
+
 #include "failing_alloc.h"
 #include "test.h"
 
@@ -20,6 +22,7 @@ static int close_gather(void **state)
 {
     (void)state;
     tt_gather_reset(&g);
+    tt_gather_dispose(&g);
     assert_int_equal(pool.live_bytes, 0);
     tt_slab_pool_dispose(&pool);
     assert_int_equal(memory.live, 0);
@@ -218,6 +221,125 @@ static void test_rewind_takes_back_what_was_added_since_the_mark(void **state)
     tt_slab_unref(slab);
 }
 
+/* --- packets that are built here --- */
+
+/* One of n bytes, all c. Returns what tt_gather_build does. */
+static int build(uint32_t n, char c)
+{
+    uint8_t *room = NULL;
+    const int err = tt_gather_build(&g, &pool, n, &room);
+    if (err)
+        return err;
+    memset(room, c, n);
+    tt_gather_built(&g, room, n);
+    return TT_OK;
+}
+
+static char *copy_of(void)
+{
+    static char text[TT_GATHER_SLABS * 65536u + 1];
+    assert_in_range(g.bytes, 0, sizeof(text) - 1);
+    tt_gather_copy(&g, (uint8_t *)text);
+    text[g.bytes] = '\0';
+    return text;
+}
+
+static void test_what_is_built_stands_where_it_was_added(void **state)
+{
+    (void)state;
+    struct tt_slab *slab = slab_with("slab");
+    header("h");
+    assert_int_equal(build(3, 's'), TT_OK); /* small: among the headers */
+    assert_int_equal(g.count, 1);
+    assert_int_equal(g.built_count, 0);
+    payload(slab);
+    assert_int_equal(build(TT_GATHER_SMALL + 1, 'L'), TT_OK);
+    header("t");
+    char *text = copy_of();
+    assert_int_equal(strlen(text), 1 + 3 + 4 + TT_GATHER_SMALL + 1 + 1);
+    assert_memory_equal(text, "hsssslabLLLL", 12);
+    assert_string_equal(text + 8 + TT_GATHER_SMALL, "Lt");
+    tt_gather_advance(&g, 6); /* of what is left */
+    assert_memory_equal(copy_of(), "abLL", 4);
+    tt_slab_unref(slab);
+}
+
+static void test_less_may_be_built_than_there_is_room_for(void **state)
+{
+    (void)state;
+    uint8_t *room, *next;
+    assert_int_equal(tt_gather_build(&g, &pool, 4000, &room), TT_OK);
+    memcpy(room, "abc", 3);
+    tt_gather_built(&g, room, 3);
+    assert_int_equal(tt_gather_build(&g, &pool, 4000, &next), TT_OK);
+    assert_ptr_equal(next, room + 3); /* nothing is left free in between */
+    assert_string_equal(copy_of(), "abc");
+    assert_int_equal(tt_gather_build(&g, &pool, 4000, &next), TT_OK); /* not used: given again */
+    assert_ptr_equal(next, room + 3);
+    assert_int_equal(g.built_count, 1);
+}
+
+static void test_slabs_are_added_up_to_their_limit(void **state)
+{
+    (void)state;
+    unsigned packets = 0;
+    while (build(16384, 'x') == TT_OK)
+        packets++;
+    assert_int_equal(packets, TT_GATHER_SLABS * (tt_slab_capacity(TT_SLAB_LARGE) / 16384));
+    assert_int_equal(build(16384, 'x'), TT_E_FULL);
+    assert_int_equal(build(TT_GATHER_SMALL, 's'), TT_OK); /* that needs none */
+    tt_gather_reset(&g);
+    assert_int_equal(g.built_count, 1); /* one is kept for the next time, and empty */
+    assert_int_equal(build((uint32_t)tt_slab_capacity(TT_SLAB_LARGE), 'x'), TT_OK);
+    assert_int_equal(g.built_count, 1);
+}
+
+static void test_one_that_fits_into_no_slab_is_not_built(void **state)
+{
+    (void)state;
+    uint8_t *room;
+    const uint32_t most = (uint32_t)tt_slab_capacity(TT_SLAB_LARGE);
+    assert_int_equal(tt_gather_build(&g, &pool, most, &room), TT_OK);
+    assert_int_equal(tt_gather_build(&g, &pool, most + 1, &room), TT_E_FULL);
+}
+
+static void test_without_memory_what_is_there_is_written_first(void **state)
+{
+    (void)state;
+    memory.fail_at = memory.calls;
+    assert_int_equal(build(1000, 'x'), TT_E_NOMEM);
+    header("h");
+    memory.fail_at = memory.calls;
+    assert_int_equal(build(1000, 'x'), TT_E_FULL);
+    assert_string_equal(content(), "h");
+    assert_int_equal(build(1000, 'x'), TT_OK);
+}
+
+/* The socket took a part: what is left outlives the gather's own use of the slab. */
+static void test_what_is_kept_of_what_was_built_stays(void **state)
+{
+    (void)state;
+    assert_int_equal(build(1000, 'a'), TT_OK);
+    assert_int_equal(build(1000, 'b'), TT_OK);
+    tt_gather_advance(&g, 1500);
+    tt_gather_keep(&g);
+    struct tt_slab *slab = g.built[0];
+    assert_int_equal(slab->refs, 2);
+    assert_int_equal(build(1000, 'c'), TT_OK);
+    assert_int_equal(slab->refs, 3);
+    assert_int_equal(strspn(copy_of(), "b"), 500);
+    assert_int_equal(strlen(copy_of()), 1500);
+    tt_gather_reset(&g);
+    assert_int_equal(slab->refs, 1);
+
+    assert_int_equal(build(1000, 'd'), TT_OK);
+    tt_slab_ref(slab); /* somebody else keeps bytes of it */
+    tt_gather_reset(&g);
+    assert_int_equal(g.built_count, 0);
+    assert_int_equal(slab->refs, 1);
+    tt_slab_unref(slab);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_gather, close_gather)
 
 int main(void)
@@ -231,6 +353,12 @@ int main(void)
         TEST(test_payload_added_after_keep_is_held_too),
         TEST(test_it_has_room_up_to_its_limits),
         TEST(test_rewind_takes_back_what_was_added_since_the_mark),
+        TEST(test_what_is_built_stands_where_it_was_added),
+        TEST(test_less_may_be_built_than_there_is_room_for),
+        TEST(test_slabs_are_added_up_to_their_limit),
+        TEST(test_one_that_fits_into_no_slab_is_not_built),
+        TEST(test_without_memory_what_is_there_is_written_first),
+        TEST(test_what_is_kept_of_what_was_built_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
