@@ -246,16 +246,21 @@ static void test_who_is_taken_off_the_list_is_turned_out(void **state)
     struct tt_carrier c, far;
     setup.identity = setup.by_list = true;
     open_sealed_pair(&p, &setup);
-    tt_queue_packet_conn_review_clients(&p.s.w.server);
+    tt_queue_packet_conn_review_clients(&p.s.w.server, p.s.w.now_us);
     assert_int_equal(p.far->error, 0);
     p.s.welcome = false;
-    tt_queue_packet_conn_review_clients(&p.s.w.server);
+    tt_queue_packet_conn_review_clients(&p.s.w.server, p.s.w.now_us);
     assert_int_equal(p.s.w.server.stats.turned_out, 1);
+    assert_int_equal(p.far->error, 0); /* it is told first */
+    assert_true(tt_endpoint_wants_send(p.far, &p.server));
+    tt_queue_packet_conn_flushed(&p.s.w.server, tt_queue_packet_conn_next_dirty(&p.s.w.server));
+    p.s.w.now_us += TT_SECOND;
+    tt_queue_packet_conn_handle_timeout(&p.s.w.server, p.s.w.now_us);
     assert_int_equal(p.far->error, TT_E_CLOSED);
     assert_true(p.server.doomed);
-    assert_int_equal(sessions_of(&p.s), 0);
     sealed_hangs_up(&p.s, &p.client, &p.server);
     tt_queue_packet_conn_close(&p.s.w.server, p.s.w.now_us, p.session);
+    assert_int_equal(sessions_of(&p.s), 0);
     sealed_dials(&p.s, &c, &far);
     carry_all(&p.s.w, &c, &far);
     assert_null(far.endpoint);
