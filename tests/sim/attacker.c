@@ -131,6 +131,26 @@ static struct tt_span own_init(struct sim *sim, struct sim_link *l, uint8_t *out
     return tt_span_of(out, len);
 }
 
+void sim_attacker_knocks(struct sim *sim, struct sim_link *l)
+{
+    uint8_t bytes[TT_HANDSHAKE_MAX];
+    sim_attacker_write(sim, l, own_init(sim, l, bytes));
+}
+
+unsigned sim_attacker_replays(struct sim *sim, struct sim_link *l, uint8_t type)
+{
+    const struct sim_attacker *a = &sim->attacker;
+    unsigned count = 0;
+    for (uint32_t i = 0; i < SIM_SEEN && i < a->seen_count; i++) {
+        const struct sim_seen *seen = a->seen[i];
+        if (!seen->up || seen->bytes[0] != type)
+            continue;
+        sim_attacker_write(sim, l, tt_span_of(seen->bytes, seen->len));
+        count++;
+    }
+    return count;
+}
+
 static const struct sim_seen *something_seen(struct sim *sim)
 {
     const struct sim_attacker *a = &sim->attacker;

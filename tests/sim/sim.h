@@ -204,6 +204,12 @@ struct sim_link *sim_attacker_dials(struct sim *sim, struct sim_client *c,
                                     const struct tt_session_id *id);
 void sim_attacker_write(struct sim *sim, struct sim_link *l, struct tt_span packet);
 
+/* For stories: a handshake that he has begun himself; and all packets of that type that he saw
+ * going up, once more. Returns how many there were.
+ */
+void sim_attacker_knocks(struct sim *sim, struct sim_link *l);
+unsigned sim_attacker_replays(struct sim *sim, struct sim_link *l, uint8_t type);
+
 /* The server writes on p: it must not be a stranger's. */
 void sim_check_mute(struct sim *sim, const struct sim_plug *p);
 
