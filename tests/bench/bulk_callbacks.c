@@ -1,6 +1,7 @@
 #include "bulk_callbacks.h"
 #include "callbacks.h"
 #include "handlers.h"
+#include "keys.h"
 #include "process.h"
 
 #include <stdio.h>
@@ -160,6 +161,8 @@ static void finish(struct transfer *t)
     t->end_ns = tt_bench_now_ns();
     t->cpu_seconds = tt_bench_cpu_seconds() - t->cpu_seconds;
     tt_session_get_stats(t->session, &stats);
+    if (stats.sealed != t->job->kind->sealed)
+        tt_bench_fail("transfer", "sealed and not sealed were taken for each other");
     t->connections = stats.connections;
     tt_session_close(t->session);
     tt_loop_stop(t->loop);
@@ -275,7 +278,8 @@ void tt_bench_transfer_callbacks(const struct tt_bench_job *job)
     static const struct tt_session_callbacks callbacks = {.connected = begin, .ended = lost};
     struct transfer t = {.job = job, .loop = tt_bench_new_loop()};
     struct tt_error_text why;
-    const struct tt_options options = {.loop = t.loop, .legacy = job->kind->legacy};
+    const struct tt_options options = {
+        .loop = t.loop, .legacy = job->kind->legacy, .server_key = tt_bench_server_key(job->kind)};
     t.flows = tt_bench_allocate(job->streams * sizeof *t.flows);
     if (tt_session_begin(job->address, &options, &callbacks, &t, &t.session, &why))
         tt_bench_fail("dial", why.text);

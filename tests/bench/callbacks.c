@@ -1,6 +1,7 @@
 #include "callbacks.h"
 #include "bulk_callbacks.h"
 #include "handlers.h"
+#include "keys.h"
 #include "process.h"
 
 #include <stdio.h>
@@ -112,6 +113,7 @@ void tt_bench_serve_callbacks(const struct tt_bench_job *job)
     const struct tt_options options = {.loop = loop,
                                        .workers = job->workers,
                                        .legacy = job->kind->legacy,
+                                       .private_key = tt_bench_private_key(job->kind),
                                        .max_sessions = job->most,
                                        .max_connections = job->most};
     struct tt_listener *listener;
@@ -208,7 +210,8 @@ void tt_bench_pingpong_callbacks(const struct tt_bench_job *job)
     static const struct tt_session_callbacks callbacks = {.connected = begin_pingpong,
                                                           .ended = lost};
     struct pingpong p = {.job = job, .loop = tt_bench_new_loop()};
-    const struct tt_options options = {.loop = p.loop, .legacy = job->kind->legacy};
+    const struct tt_options options = {
+        .loop = p.loop, .legacy = job->kind->legacy, .server_key = tt_bench_server_key(job->kind)};
     struct tt_error_text why;
 
     p.round_trips_us = tt_bench_allocate(job->round_trips * sizeof *p.round_trips_us);

@@ -33,6 +33,7 @@ struct tt_bench_link {
 struct tt_bench_kind {
     const char *name;
     bool legacy;         /* turbotunnel: no control packets, packets of 1400 bytes */
+    bool sealed;         /* turbotunnel: with keys, which everybody can read in keys.c */
     uint32_t max_packet; /* turbotunnel: bytes; 0: the library's default */
     uint32_t carriers;   /* turbotunnel: a client's connections at once; 0: one */
 
@@ -56,6 +57,7 @@ struct tt_bench_kind {
 extern const struct tt_bench_kind tt_bench_plain;
 extern const struct tt_bench_kind tt_bench_turbotunnel;
 extern const struct tt_bench_kind tt_bench_turbotunnel_legacy;
+extern const struct tt_bench_kind tt_bench_turbotunnel_sealed;
 
 /* Reads exactly len bytes. False: the stream ended before, or failed. */
 bool tt_bench_read_all(struct tt_bench_stream *stream, void *buf, size_t len);

@@ -1,4 +1,5 @@
 /* Sessions, by the blocking calls of the public API, as in examples/turbotunnel. */
+#include "keys.h"
 #include "link.h"
 #include "process.h"
 
@@ -55,7 +56,9 @@ static void *accept_streams(void *arg)
 static void tunnel_serve(const struct tt_bench_kind *kind, const char *address,
                          void (*handle)(struct tt_bench_stream *stream))
 {
-    const struct tt_options options = {.legacy = kind->legacy, .max_packet = kind->max_packet};
+    const struct tt_options options = {.legacy = kind->legacy,
+                                       .max_packet = kind->max_packet,
+                                       .private_key = tt_bench_private_key(kind)};
     struct tt_listener *listener;
     struct tt_session *session;
     struct tt_error_text why;
@@ -89,7 +92,8 @@ static void tunnel_dial(const struct tt_bench_kind *kind, struct tt_bench_link *
     const struct tt_options options = {.loop = shared_loop(),
                                        .legacy = kind->legacy,
                                        .max_packet = kind->max_packet,
-                                       .carriers = kind->carriers};
+                                       .carriers = kind->carriers,
+                                       .server_key = tt_bench_server_key(kind)};
     struct tt_error_text why;
 
     if (tt_dial(address, &options, &link->session, &why))
@@ -142,13 +146,14 @@ static void tunnel_close(struct tt_bench_stream *stream)
     tt_stream_close(stream->stream);
 }
 
-#define TUNNEL(its_name, is_legacy)                                                                \
+#define TUNNEL(its_name, is_legacy, is_sealed)                                                     \
     {                                                                                              \
-        .name = (its_name), .legacy = (is_legacy), .serve = tunnel_serve, .dial = tunnel_dial,     \
-        .open = tunnel_open, .connections = tunnel_connections, .end = tunnel_end,                 \
-        .read = tunnel_read, .write = tunnel_write, .shutdown = tunnel_shutdown,                   \
-        .close = tunnel_close                                                                      \
+        .name = (its_name), .legacy = (is_legacy), .sealed = (is_sealed), .serve = tunnel_serve,   \
+        .dial = tunnel_dial, .open = tunnel_open, .connections = tunnel_connections,               \
+        .end = tunnel_end, .read = tunnel_read, .write = tunnel_write,                             \
+        .shutdown = tunnel_shutdown, .close = tunnel_close                                         \
     }
 
-const struct tt_bench_kind tt_bench_turbotunnel = TUNNEL("turbotunnel", false);
-const struct tt_bench_kind tt_bench_turbotunnel_legacy = TUNNEL("turbotunnel-legacy", true);
+const struct tt_bench_kind tt_bench_turbotunnel = TUNNEL("turbotunnel", false, false);
+const struct tt_bench_kind tt_bench_turbotunnel_legacy = TUNNEL("turbotunnel-legacy", true, false);
+const struct tt_bench_kind tt_bench_turbotunnel_sealed = TUNNEL("turbotunnel-sealed", false, true);

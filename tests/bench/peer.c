@@ -19,7 +19,7 @@
 static const char usage[] =
     "Usage: peer server [OPTION]... ADDR:PORT\n"
     "       peer client [OPTION]... ADDR:PORT\n"
-    "  --kind plain|turbotunnel|turbotunnel-legacy\n"
+    "  --kind plain|turbotunnel|turbotunnel-legacy|turbotunnel-sealed\n"
     "                            what carries the streams (default turbotunnel)\n"
     "  --api blocking|callback   by which calls (default blocking); callback is not for\n"
     "                            plain, and for echoes on one stream only\n"
@@ -102,7 +102,8 @@ static double parse_number(const char *text, double least, double most)
 static const struct tt_bench_kind *parse_kind(const char *name)
 {
     static const struct tt_bench_kind *const kinds[] = {&tt_bench_plain, &tt_bench_turbotunnel,
-                                                        &tt_bench_turbotunnel_legacy, NULL};
+                                                        &tt_bench_turbotunnel_legacy,
+                                                        &tt_bench_turbotunnel_sealed, NULL};
     for (const struct tt_bench_kind *const *kind = kinds; *kind; kind++)
         if (strcmp(name, (*kind)->name) == 0)
             return *kind;

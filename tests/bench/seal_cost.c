@@ -1,6 +1,8 @@
 /* What sealing costs: CPU seconds for 10^9 bytes, each packet sealed once and opened once.
  *
- *     seal_cost [MEGABYTES]      how much in a round (default 64)
+ *     seal_cost [MEGABYTES [BYTES]]
+ *
+ * MEGABYTES: how much in a round (default 64); BYTES: of a packet (default: several sizes).
  *
  * Beside tt_crypto_seal and tt_crypto_open stands a bare loop of libcrypto's own calls, with the
  * least that they can do: contexts that keep their key, a nonce, 8 bytes of associated data, a tag.
@@ -106,21 +108,36 @@ static void measure(struct bench *b, size_t len, uint64_t round_bytes)
     printf("%zu %.3f %.3f %.3f\n", len, best_bare, best_ours, best_ours / best_bare);
 }
 
-int main(int argc, char **argv)
+static unsigned long parse(const char *text, unsigned long most)
+{
+    char *end;
+    const unsigned long number = strtoul(text, &end, 10);
+    return *text == '-' || *end || number > most ? 0 : number;
+}
+
+static int measure_all(size_t packet_bytes, uint64_t round_bytes)
 {
     static const size_t sizes[] = {1400, 4096, 16384, LARGEST};
     static struct bench b;
-    const unsigned long megabytes = argc == 2 ? strtoul(argv[1], NULL, 10) : 64;
-    if (argc > 2 || megabytes == 0 || megabytes > 100000) {
-        fprintf(stderr, "usage: seal_cost [MEGABYTES]\n");
-        return 2;
-    }
     require(tt_crypto_new(&b.crypto) == TT_OK, "tt_crypto_new");
     bare_begin(&b);
-    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
-        measure(&b, sizes[i], megabytes * 1000000);
+    for (size_t i = 0; !packet_bytes && i < sizeof(sizes) / sizeof(sizes[0]); i++)
+        measure(&b, sizes[i], round_bytes);
+    if (packet_bytes)
+        measure(&b, packet_bytes, round_bytes);
     EVP_CIPHER_CTX_free(b.seal);
     EVP_CIPHER_CTX_free(b.open);
     tt_crypto_free(b.crypto);
     return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const unsigned long megabytes = argc > 1 ? parse(argv[1], 100000) : 64;
+    const unsigned long bytes = argc > 2 ? parse(argv[2], LARGEST) : 0;
+    if (argc > 3 || megabytes == 0 || (argc > 2 && bytes == 0)) {
+        fprintf(stderr, "usage: seal_cost [MEGABYTES [BYTES]]\n");
+        return 2;
+    }
+    return measure_all(bytes, megabytes * 1000000);
 }

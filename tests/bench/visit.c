@@ -1,5 +1,6 @@
 #include "visit.h"
 #include "handlers.h"
+#include "keys.h"
 #include "process.h"
 
 static void writable(void *ctx, struct tt_stream *stream)
@@ -55,7 +56,9 @@ static void ended(void *ctx, struct tt_session *session, int err)
 void tt_bench_visit_begin(struct tt_bench_visit *v)
 {
     static const struct tt_session_callbacks callbacks = {.connected = connected, .ended = ended};
-    const struct tt_options options = {.loop = v->loop, .legacy = v->job->kind->legacy};
+    const struct tt_options options = {.loop = v->loop,
+                                       .legacy = v->job->kind->legacy,
+                                       .server_key = tt_bench_server_key(v->job->kind)};
     struct tt_error_text why;
     v->sent = v->came = 0;
     v->begun_ns = tt_bench_now_ns();
