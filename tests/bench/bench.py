@@ -27,6 +27,8 @@ import machine
 import measures
 import pairs
 import report
+import sealed
+import tools
 import workers
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -73,6 +75,20 @@ CHAPTERS = {
     "kept": Chapter("Connections that end", "A download through `lilbastard -w 1`, which ends each "
                     "connection after a second, beside the same through a `lilbastard` that does no "
                     "harm.", measures.kept, report.kept),
+    "sealed": Chapter("Sealed", "One stream by callbacks, with keys and without. What sealing costs is the "
+                      "difference of their CPU seconds. Beside it a bare loop, of libcrypto's calls alone, that "
+                      "seals and opens packets as long as a bulk stream's (`tests/bench/seal_cost`): two of "
+                      "them at once, since both ends of a session are busy at once.",
+                      sealed.measure, report.sealed),
+    "tools": Chapter("Tunnels", "The program `turbotunnel` beside others that lead a connection through two "
+                     "processes: one bulk stream of plain TCP at a time, between the same two peers. "
+                     "`turbotunnel client --listen` and `server --forward`, sealed; `ssh -L` with an `sshd` of "
+                     "its own, both with the settings that they come with; `stunnel` with a "
+                     "pre-shared key; `kcptun`, which is KCP and smux over UDP, without compression; and "
+                     "two `socat -b 65536`, which seal nothing. kcptun ends both directions of a stream "
+                     "together, so that an upload cannot be answered: it is not here. CPU seconds are those "
+                     "of the tunnel's processes. A run takes a little more than half a second.",
+                     tools.measure, report.tools),
     "link": Chapter("Over a long link", "One stream of a session between two network namespaces, "
                     "joined by `tests/e2e/badlink`, a program that carries each packet with its delay. "
                     "Its bottleneck is set to half of what it carries of plain TCP, with a queue for as "

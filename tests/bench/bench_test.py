@@ -8,8 +8,10 @@
 import contextlib
 import dataclasses
 import io
+import itertools
 import os
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -24,10 +26,12 @@ import document
 import longlink
 import measures
 import report
+import sealed
+import tools
 import workers
-from children import Server
-from pairs import (CALLBACK, CARRIERS, GO_CLIENTS, LEGACY, OURS, PACKETS, PeerPair, PLAIN, TUNED,
-                   limited)
+from children import Child, Server
+from pairs import (CALLBACK, CARRIERS, GO_CLIENTS, LEGACY, OURS, PACKETS, PeerPair, PLAIN, SEALED,
+                   TUNED, limited)
 
 peer = []  # the words that start it
 
@@ -144,6 +148,34 @@ class VerdictTest(unittest.TestCase):
                              for name, n in zip((OURS, CARRIERS), ended)}}
         self.assertEqual(self.outcomes(kept(95, 95)), ["reached"] * 2)
         self.assertEqual(self.outcomes(kept(95, 94)), ["reached", "NOT REACHED"])
+
+    def test_sealing_is_judged_by_what_it_adds_beside_a_bare_loop(self):
+        def of(plain_s, sealed_s):
+            return {CALLBACK: [{"cpu_s_per_gb": plain_s}],
+                    SEALED: [{"cpu_s_per_gb": sealed_s, "bare_s_per_gb": 2}]}
+        self.assertEqual(self.outcomes({"sealed": {"down": of(1, 3.29), "up": of(1, 3.31)}}),
+                         ["reached", "NOT REACHED"])
+
+    def tunnels(self, mb_per_s, cpu_s, ssh=100, socat=100):
+        def of(mb_per_s, cpu_s):
+            return [{"mb_per_s": mb_per_s, "tunnel_s_per_gb": cpu_s}]
+        runs = {PLAIN: of(1000, 0), tools.OURS: of(mb_per_s, cpu_s), tools.SSH: of(ssh, 1),
+                tools.SOCAT: of(socat, 1)}
+        return {"tools": {"down": runs, "up": runs}}
+
+    def test_tunnels_are_judged_by_speed_and_cpu(self):
+        self.assertEqual(self.outcomes(self.tunnels(200, 0.75)), ["reached"] * 6)
+        self.assertEqual(self.outcomes(self.tunnels(119, 0.76)),
+                         ["NOT REACHED"] * 4 + ["reached"] * 2)
+        self.assertEqual(self.outcomes(self.tunnels(200, 0.75, socat=334)),
+                         ["reached"] * 4 + ["NOT REACHED"] * 2)
+
+    def test_plain_tcp_has_no_cpu_of_a_tunnel(self):
+        lines = report.tools(self.tunnels(200, 0.75)["tools"])
+        cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:5]]
+        self.assertEqual(cells, [[PLAIN, "down", "1,000", "0.200x", "-", "-"],
+                                 [tools.OURS, "down", "200", "-", "0.750", "-"],
+                                 [tools.SSH, "down", "100", "2.00x", "1.00", "0.750x"]])
 
     def link(self, plain, ours, p99_ms, rtt_ms=100):
         def run(pair, mb_per_s, direction="down"):
@@ -390,7 +422,7 @@ class PeerTest(unittest.TestCase):
         return said
 
     def test_all_bytes_of_all_streams_are_counted(self):
-        for kind in ("plain", "turbotunnel"):
+        for kind in ("plain", "turbotunnel", "turbotunnel-sealed"):
             for mode in ("source", "sink", "echo"):
                 with self.subTest(kind=kind, mode=mode):
                     got = self.client(kind, mode, "--bytes", "300001", "--streams", "3")
@@ -442,15 +474,14 @@ class PeerTest(unittest.TestCase):
                 children.run([*peer, "client", "--kind", kind, "--bytes", "1", address], 60)
 
     def test_bulk_by_callbacks_is_counted(self):
-        for mode in ("sink", "source"):
-            with self.subTest(mode=mode):
-                said = self.client("turbotunnel", mode, "--bytes", "3000001", api="callback")
+        for kind, mode in itertools.product(("turbotunnel", "turbotunnel-sealed"), ("sink", "source")):
+            with self.subTest(kind=kind, mode=mode):
+                said = self.client(kind, mode, "--bytes", "3000001", api="callback")
                 self.assertEqual(said["bytes"], 3000001)
-                many = self.client("turbotunnel", mode, "--bytes", "100001", "--streams", "5",
-                                   api="callback")
+                many = self.client(kind, mode, "--bytes", "100001", "--streams", "5", api="callback")
                 self.assertEqual(many["bytes"], 500005)
                 self.assertGreater(many["slowest_share"], 0)
-                self.client("turbotunnel", mode, "--duration", "0.05", api="callback")
+                self.client(kind, mode, "--duration", "0.05", api="callback")
 
     def visits(self, *options, kind="turbotunnel"):
         """Returns what the client said, once the server knows that all sessions were closed; a legacy
@@ -506,6 +537,67 @@ class LinkTest(unittest.TestCase):
 
     def test_a_quick_run_has_none(self):
         self.assertIn("quick", longlink.measure(self.bench(0, False))["missing"])
+
+
+class SealedTest(unittest.TestCase):
+    def test_a_bare_loop_follows_each_sealed_transfer(self):
+        pairs = {name: FakePair(name, 1) for name in sealed.NAMES}
+        bench = measures.Bench(measures.Plan(rounds=9), pairs, "", lambda line: None)
+        with mock.patch.object(sealed, "bare_s_per_gb", lambda bench: 2):
+            got = sealed.measure(bench)
+        for direction in ("down", "up"):
+            for name, runs in got[direction].items():
+                bare_s = [run.get("bare_s_per_gb") for run in runs]
+                self.assertEqual(bare_s, [2 if name == SEALED else None] * sealed.ROUNDS)
+
+    def test_the_bare_loop_takes_a_size_of_packets(self):
+        program = os.path.join(os.path.dirname(peer[-1]), "seal_cost")
+        said = children.run([*peer[:-1], program, "1", "1234"], 60).output.decode().split()
+        self.assertEqual(said[0], "1234")
+        self.assertTrue(all(float(number) > 0 for number in said[1:]), said)
+        for words in (("0",), ("x",), ("-1",), ("1", "0"), ("1", "65001"), ("1", "1", "1")):
+            with self.assertRaisesRegex(children.Failed, "status 2"):
+                children.run([*peer[:-1], program, *words], 60)
+
+
+class ToolsTest(unittest.TestCase):
+    """Each tunnel carries a stream, and leaves nothing behind."""
+
+    def tearDown(self):
+        children.kill_all()
+
+    def through(self, start, mode):
+        pair = PeerPair(PLAIN, "", "plain", "blocking", 0)
+        pair.peer = peer
+        build = os.path.dirname(os.path.dirname(os.path.dirname(peer[-1])))
+        with Server(pair.server(mode)) as server, tools.Tunnel(start, build, server.address) as tunnel:
+            got = children.run_json(pair.client(mode, tunnel.entry, bytes=3_000_001), 60)
+            self.assertEqual(got["bytes"], 3_000_001)
+        self.assertTrue(all(child not in children.running for child in tunnel.processes))
+
+    def test_every_tunnel_carries_a_stream(self):
+        for name, start in tools.STARTS.items():
+            for mode in ("source",) if name in tools.ENDS_BOTH else ("source", "sink"):
+                with self.subTest(name=name, mode=mode):
+                    self.through(start, mode)
+
+    def test_a_tunnel_that_is_not_installed_is_told(self):
+        with mock.patch.object(tools.shutil, "which", lambda name, path: None):
+            with self.assertRaisesRegex(children.Failed, "socat is not installed: run scripts/bootstrap"):
+                with tools.Tunnel(tools.start_socat, "", "127.0.0.1:1"):
+                    pass
+
+    def test_what_descendants_used_is_counted_when_they_have_ended_too(self):
+        busy = "i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done"
+        for command, processes in ((f"{busy}; echo ready >&2; read x", 1),
+                                   (f"(sh -c '{busy}; :'); echo ready >&2; read x", 1),
+                                   (f"sh -c '{busy}; echo ready >&2; read x'; :", 2)):
+            with self.subTest(command=command):
+                child = Child(["/bin/sh", "-c", command], stdin=subprocess.PIPE)
+                child.wait_said("ready")
+                self.assertEqual(len(tools.descendants(child.process.pid)), processes)
+                self.assertGreaterEqual(tools.family_cpu_s(child.process.pid), 0.02)
+                child.kill()
 
 
 class BareTest(unittest.TestCase):

@@ -8,6 +8,7 @@ from statistics import median
 
 import figures
 import report
+import tools
 from pairs import CALLBACK, CARRIERS, GO_CLIENTS, LEGACY, OURS, PLAIN, TUNED
 
 INTRODUCTION = """\
@@ -19,7 +20,8 @@ Written by `make bench`; run it to see what your machine says. Nothing in here i
   **iperf3** is the same by a program that others know.
 - **turbotunnel**: the C pair through the blocking calls of the library, all settings at their
   defaults (`tests/bench/peer`). **callbacks**: through the callback API, one thread at each end, in
-  bulk without a copy of the program's own (`tt_stream_room`, `tt_stream_peek`). **legacy**: as
+  bulk without a copy of the program's own (`tt_stream_room`, `tt_stream_peek`). **sealed**: the
+  same with keys (`docs/security.md`); all else is without. **legacy**: as
   if the peer were a Go program, that is packets of 1400 bytes and no control packets (`--legacy`);
   the targets against the Go pair are measured with it.
 - **Go, tuned**: kcp-go and smux as an expert would set them: nodelay 1,10,2,1; windows of 4096; MTU
@@ -56,7 +58,7 @@ class Target:
         return (f"{self.what}, {self.ours}, of {self.base}'s", goal, report.times(got), reached)
 
 
-SPEED, CPU = "mb_per_s", "cpu_s_per_gb"
+SPEED, CPU, TUNNEL_CPU = "mb_per_s", "cpu_s_per_gb", "tunnel_s_per_gb"
 TARGETS = (
     Target("download, MB/s", "down", CALLBACK, PLAIN, SPEED, 0.6, True),
     Target("download, CPU", "down", CALLBACK, PLAIN, CPU, 2, False),
@@ -106,6 +108,31 @@ def clients_targets(results):
             share = report.kept_share(results["kept"], name)
             yield (f"download while connections end, MB/s, {name}", "at least 0.95x",
                    report.times(share), share >= 0.95)
+
+
+SEALING_AT_MOST = 1.15
+
+
+def sealed_targets(results):
+    for direction, runs in results.get("sealed", {}).items():
+        share = report.sealing_of_bare(runs)
+        yield (f"sealing, {direction}, CPU, of a bare loop of libcrypto's",
+               f"at most {SEALING_AT_MOST:g}x", report.times(share), share <= SEALING_AT_MOST)
+
+
+def tools_targets(results):
+    """What the tool's number is to be of another tunnel's, in each direction."""
+    goals = (("down", tools.SSH, SPEED, 2, True), ("up", tools.SSH, SPEED, 1.2, True),
+             ("down", tools.SSH, TUNNEL_CPU, 0.75, False), ("up", tools.SSH, TUNNEL_CPU, 0.75, False),
+             ("down", tools.SOCAT, SPEED, 0.6, True), ("up", tools.SOCAT, SPEED, 0.6, True))
+    for direction, other, key, goal, at_least in goals:
+        runs = results.get("tools", {}).get(direction, {})
+        if other not in runs:
+            continue
+        got = report.ratio(runs, tools.OURS, other, key)
+        yield (f"turbotunnel, the program, {direction}, {'MB/s' if key == SPEED else 'CPU'}, of {other}'s",
+               f"{'at least' if at_least else 'at most'} {goal:g}x", report.times(got),
+               got >= goal if at_least else got <= goal)
 
 
 def link_targets(results):
@@ -182,7 +209,7 @@ def held_targets(results):
 
 def targets(results):
     rows = [*ratio_targets(results), *streams_targets(results), *clients_targets(results),
-            *link_targets(results), *idle_targets(results), *held_targets(results), *gap_targets(results),
+            *sealed_targets(results), *tools_targets(results), *link_targets(results), *idle_targets(results), *held_targets(results), *gap_targets(results),
             *size_targets(results)]
     return [(what, goal, got, "reached" if reached else "NOT REACHED")
             for what, goal, got, reached in rows]

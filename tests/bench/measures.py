@@ -4,6 +4,7 @@ else the machine does meets all of them, and a ratio is of two runs side by side
 A measure returns {pair's name: [numbers of each round]}.
 """
 
+import copy
 import dataclasses
 import json
 import os
@@ -53,6 +54,11 @@ QUICK = Plan(rounds=2, run_s=0.2, first_run_s=0.05, terminations=3, idle_session
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
+def scaled(plan, share):
+    """The same with runs of a share of the time."""
+    return dataclasses.replace(plan, run_s=plan.run_s * share, first_run_s=plan.first_run_s * share)
+
+
 class Bench:
     def __init__(self, plan, pairs, build, progress):
         self.plan = plan
@@ -62,6 +68,12 @@ class Bench:
         self.late_at = time.monotonic() + plan.limit_s
         self.hurried = False      # some measures had fewer rounds
         self.insists = False      # what cannot be measured here is a failure
+
+    def among(self, pairs, plan):
+        """The same for other pairs, with another plan. That it was hurried is to be asked of both."""
+        other = copy.copy(self)
+        other.pairs, other.plan = pairs, plan
+        return other
 
     def present(self, names):
         return [name for name in names if self.plan.all or name != DEFAULTS]
@@ -84,7 +96,7 @@ class Bench:
 # --- throughput -------------------------------------------------------------------------------
 
 
-def sized(bench, what, names, one_transfer):
+def sized(bench, what, names, one_transfer, rounds=None):
     """Rounds of one_transfer(pair, bytes), the bytes such that each takes about plan.run_s."""
     sizes = {}
 
@@ -93,7 +105,7 @@ def sized(bench, what, names, one_transfer):
             sizes[pair.name] = find_size(bench.plan, pair, one_transfer)
         return one_transfer(pair, sizes[pair.name])
 
-    return bench.take_turns(what, names, one_run)
+    return bench.take_turns(what, names, one_run, rounds)
 
 
 def find_size(plan, pair, one_transfer):

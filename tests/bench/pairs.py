@@ -14,6 +14,7 @@ GB = 1_000_000_000
 PLAIN, IPERF, OURS, CALLBACK = "plain TCP", "iperf3", "turbotunnel", "turbotunnel, callbacks"
 LEGACY = "turbotunnel, legacy"
 CARRIERS = "turbotunnel, 4 connections"
+SEALED = "turbotunnel, sealed"
 TUNED, DEFAULTS = "Go, tuned", "Go, defaults"
 GO_CLIENTS, GO_SERVER = "turbotunnel, callbacks, to Go clients", "Go, tuned, to our client"
 TUNED_MTU = 1500  # bytes; tests/interop/go/tunnel/profile.go
@@ -178,6 +179,7 @@ def all_pairs(build):
         PeerPair(LEGACY, build, "turbotunnel-legacy", "blocking", 300),
         PeerPair(CARRIERS, build, "turbotunnel", "blocking", 300, client_options=("--carriers", "4")),
         callback,
+        PeerPair(SEALED, build, "turbotunnel-sealed", "callback", 300),
         tuned,
         defaults,
         MixedPair(GO_CLIENTS, callback, defaults),

@@ -6,7 +6,8 @@ import sys
 from statistics import median
 
 import workers as loads
-from pairs import OURS, PLAIN, TUNED
+from pairs import CALLBACK, OURS, PLAIN, SEALED, TUNED
+from tools import OURS as TURBOTUNNEL
 
 
 def digits(value, count=3):
@@ -219,6 +220,46 @@ def bare(results):
         lines += ["", f"To this the core adds {digits(results['instructions'])} instructions for each byte, "
                   "of both ends together (`tests/bench/instructions.txt`)."]
     return lines
+
+
+def sealed(results):
+    rows = []
+    for direction, runs in results.items():
+        for name in runs:
+            is_sealed = name == SEALED
+            rows.append((name, direction, digits(mid(runs[name], "mb_per_s")),
+                         times(ratio(runs, name, PLAIN, "mb_per_s")),
+                         times(ratio(runs, name, CALLBACK, "mb_per_s")),
+                         digits(mid(runs[name], "cpu_s_per_gb")),
+                         f"{digits(mid(runs[name], 'sender_s_per_gb'))} + "
+                         f"{digits(mid(runs[name], 'receiver_s_per_gb'))}",
+                         digits(median(sealing_costs(runs)) if is_sealed else None),
+                         digits(mid(runs[name], "bare_s_per_gb") if is_sealed else None),
+                         times(sealing_of_bare(runs) if is_sealed else None)))
+    return table(("", "", "MB/s", "x plain", "x not sealed", "CPU s/GB", "sender + receiver",
+                  "sealing, s/GB", "bare loop, s/GB", "x bare loop"), rows)
+
+
+def tools(results):
+    rows = []
+    for direction, runs in results.items():
+        for name in runs:
+            cpu = None if name == PLAIN else mid(runs[name], "tunnel_s_per_gb")
+            rows.append((name, direction, digits(mid(runs[name], "mb_per_s")),
+                         times(ratio(runs, TURBOTUNNEL, name, "mb_per_s")), digits(cpu),
+                         times(cpu and ratio(runs, TURBOTUNNEL, name, "tunnel_s_per_gb"))))
+    return table(("", "", "MB/s", "ours, x this", "CPU s/GB of the tunnel", "ours, x this"), rows)
+
+
+def sealing_costs(runs):
+    """[CPU seconds a GB that sealing adds to a session, in each round]"""
+    return [sealed["cpu_s_per_gb"] - plain["cpu_s_per_gb"]
+            for plain, sealed in zip(runs[CALLBACK], runs[SEALED])]
+
+
+def sealing_of_bare(runs):
+    """The same as a share of the bare loop's: the median of each round's."""
+    return median(cost / run["bare_s_per_gb"] for cost, run in zip(sealing_costs(runs), runs[SEALED]))
 
 
 def link(results):
