@@ -102,9 +102,12 @@ struct sim_link *sim_attacker_dials(struct sim *sim, struct sim_client *c,
 /* He hears nothing unless he passed on a client's own words, or has made a handshake. */
 void sim_check_mute(struct sim *sim, const struct sim_plug *p)
 {
-    if (p->link->foreign)
-        sim_require(sim, p->link->may_be_answered || p->carrier.endpoint,
-                    "the server has answered a stranger");
+    if (!p->link->foreign)
+        return;
+    sim_require(sim, p->link->may_be_answered || p->carrier.endpoint,
+                "the server has answered a stranger");
+    sim_require(sim, p->link->may_prove || !p->carrier.endpoint,
+                "the server has taken a stranger's connection for a client's");
 }
 
 static struct tt_span garbage(struct sim *sim, uint8_t *out, uint32_t cap)
@@ -176,6 +179,8 @@ static void say_something(struct sim *sim, struct sim_link *l)
             bytes[sim_below(sim, seen->len)] ^= (uint8_t)(1u << sim_below(sim, 8));
         else if (bytes[0] == TT_SEALED_INIT && tt_session_id_equal(&seen->id, &l->id))
             l->may_be_answered = true; /* it may never have come to the server */
+        else if (bytes[0] == TT_SEALED_DATA && tt_session_id_equal(&seen->id, &l->id))
+            l->may_prove = seen->up; /* the same */
     }
     sim_attacker_write(sim, l, packet);
 }
@@ -221,7 +226,7 @@ void sim_attacker_meets(struct sim *sim, struct sim_link *link)
     sim_note(sim, "stolen", link->client->number, link->number);
     sim_link_freeze(sim, link, true, false);
     struct sim_link *own = sim_attacker_dials(sim, link->client, &link->id);
-    own->may_be_answered = true;
+    own->may_be_answered = own->may_prove = true;
     a->stolen[a->stolen_count++ % SIM_STOLEN] =
         (struct sim_stolen){.from = link->number, .to = own->number};
 }

@@ -217,6 +217,7 @@ static int take_packet(struct sim *sim, struct sim_plug *p, sim_next_packet *nex
     const uint32_t start = p->unsent_len;
     add_gathered(sim, p, &g);
     sim_attacker_sees(sim, p, tt_span_of(p->unsent + start, len));
+    sim_check_nonce(sim, p, tt_span_of(p->unsent + start, len));
     if (p == &p->link->at_server)
         sim_check_mute(sim, p);
     drop(&g);

@@ -281,6 +281,8 @@ static void test_rivals_under_an_observed_id(void **state)
         }
         sim_run_talks(sim, sim->now_us + 20 * TT_SECOND);
         assert_int_equal(sim->server.conn.sessions, 1);
+        if (after_us >= 50 * TT_MS) /* the victim's is there, and is the only one */
+            assert_int_equal(sim->server.gate.stats.half_opened, 1);
         for (unsigned i = 0; i < ARRAY_LEN(rivals); i++)
             sim_link_hang_up(sim, rivals[i]);
         end_story(sim);
@@ -322,6 +324,66 @@ static void test_inits_that_are_replayed_are_not_answered(void **state)
     sim_run_until(sim, sim->now_us + TT_SECOND);
     sim_check_nothing_left(sim);
     sim_free(sim);
+}
+
+/* What came on a connection comes there once more. */
+static void test_what_is_played_again_on_its_own_connection(void **state)
+{
+    (void)state;
+    for (unsigned kind = SIM_BYTES; kind <= SIM_DATAGRAMS; kind++) {
+        struct sim_profile p = attacked();
+        p.shape.kind = (enum sim_kind)kind;
+        if (kind == SIM_DATAGRAMS) {
+            p.shape.max_packet = 1400;
+            p.client.mtu = p.server.mtu = 1375;
+        }
+        struct sim *sim = new_sim(&p);
+        struct sim_client *c = &sim->clients[0];
+        struct sim_talk *t = add_talk(sim, 20000, 20000);
+        t->client.plan.most_a_write = t->server.plan.most_a_write = 200;
+        t->client.plan.write_pause_us = t->server.plan.write_pause_us = 30 * TT_MS;
+        sim_run_until(sim, sim->now_us + 500 * TT_MS);
+        const uint32_t number = c->link->number;
+        const uint32_t duplicates = c->session->endpoint.kcp.receive.duplicates;
+        assert_int_equal(c->link->at_client.unsent_len, 0);
+        const unsigned played = sim_attacker_replays(sim, c->link, TT_SEALED_DATA);
+        assert_in_range(played, 2, SIM_SEEN);
+        sim_run_until(sim, sim->now_us + 500 * TT_MS);
+        const struct tt_endpoint *far = &c->session->endpoint;
+        assert_int_equal(far->kcp.receive.duplicates, duplicates); /* KCP has heard of none */
+        if (kind == SIM_BYTES) {
+            assert_true(c->link->number > number);
+            assert_int_equal(far->seal->stats.not_opened, 1);
+        } else {
+            assert_int_equal(c->link->number, number);
+            assert_int_equal(far->seal->stats.again, played);
+        }
+        end_story(sim);
+    }
+}
+
+/* Connections open, and not a byte passes: numbers must not run away from the server (M-11). */
+static void test_hours_of_connections_on_which_nothing_passes(void **state)
+{
+    (void)state;
+    struct sim_profile p = usual();
+    p.client.session_timeout_us = p.server.session_timeout_us = 6 * 3600 * TT_SECOND;
+    p.client.learn_limits = false;
+    struct sim *sim = new_sim(&p);
+    const struct sim_client *c = &sim->clients[0];
+    struct sim_talk *t = add_talk(sim, 1000000, 1000000);
+    t->client.plan.most_a_write = t->server.plan.most_a_write = 20000;
+    t->client.plan.write_pause_us = t->server.plan.write_pause_us = 100 * TT_MS;
+    sim_run_until(sim, sim->now_us + TT_SECOND);
+    sim->profile.shape.freeze_sum = 1;
+    cut_now(sim);
+    sim->profile.stall_us = TT_NEVER;
+    sim_run_until(sim, sim->now_us + 5 * 3600 * TT_SECOND);
+    assert_true(sim->dials > 1000);
+    assert_in_range(c->endpoint.next_carrier, 17, 20);
+    sim->profile.shape.freeze_sum = 0;
+    sim_run_talks(sim, sim->now_us + 120 * TT_SECOND);
+    end_story(sim);
 }
 
 /* A few hold the server's key and knock every second, others say nothing that makes sense. The
@@ -380,6 +442,8 @@ int main(void)
         cmocka_unit_test(test_a_stolen_proof_is_worth_little),
         cmocka_unit_test(test_rivals_under_an_observed_id),
         cmocka_unit_test(test_inits_that_are_replayed_are_not_answered),
+        cmocka_unit_test(test_what_is_played_again_on_its_own_connection),
+        cmocka_unit_test(test_hours_of_connections_on_which_nothing_passes),
         cmocka_unit_test(test_two_hours_of_connections_that_lead_nowhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,6 +45,40 @@ void sim_sealing_stop(struct sim *sim)
 {
     if (sim->profile.sealed)
         tt_sealer_dispose(&sim->sealing.sealer);
+    free(sim->sealing.keys);
+    sim->sealing.keys = NULL;
+}
+
+/* So many fit; they double, and few are enough for nearly all runs. */
+static uint32_t room_for_keys(uint32_t count)
+{
+    uint32_t room = 64;
+    while (room < count)
+        room *= 2;
+    return room;
+}
+
+static void note_key(struct sim *sim, const uint8_t key[TT_KEY_LEN])
+{
+    struct sim_sealing *s = &sim->sealing;
+    const uint64_t hash = tt_get_le64(key);
+    for (uint32_t i = 0; i < s->key_count; i++)
+        sim_require(sim, s->keys[i] != hash, "a key was used on two connections");
+    if (!s->keys || s->key_count == room_for_keys(s->key_count))
+        s->keys = realloc(s->keys, room_for_keys(s->key_count + 1) * sizeof *s->keys);
+    if (!s->keys)
+        abort();
+    s->keys[s->key_count++] = hash;
+}
+
+void sim_check_nonce(struct sim *sim, struct sim_plug *p, struct tt_span packet)
+{
+    struct tt_sealed_header h;
+    if (!sim->profile.sealed || !p->carrier.seal || !tt_sealed_header_read(&h, packet))
+        return;
+    if (p->sealed == 0)
+        note_key(sim, p->carrier.seal->send_key);
+    sim_require(sim, h.counter == p->sealed++, "a counter was left out, or used again");
 }
 
 struct tt_seal *sim_client_seal(struct sim *sim)

@@ -111,6 +111,7 @@ struct sim_plug {
     struct tt_padded_decap padded_decap;
     uint8_t id[TT_SESSION_ID_LEN]; /* server: what came of it */
     uint32_t id_have;
+    uint64_t sealed; /* packets of a sealed session that left here under its carrier's key */
     uint8_t *unsent; /* taken from the core, not yet from here */
     uint32_t unsent_at, unsent_len;
 };
@@ -146,7 +147,8 @@ struct sim_link {
     struct sim_plug at_client, at_server;
     uint64_t accept_us;   /* when the server's end opens, or TT_NEVER */
     bool foreign;         /* the attacker's own: there is no client at its other end ... */
-    bool may_be_answered; /* ... and he may have words for which he is answered */
+    bool may_be_answered; /* ... and he may have words for which he is answered, ... */
+    bool may_prove;       /* ... or a client's that make it one of a session */
     bool cut;             /* nothing passes any more, whoever knows it */
     bool frozen;          /* the same in one direction at least, and nobody will ever know */
 };
@@ -212,6 +214,9 @@ unsigned sim_attacker_replays(struct sim *sim, struct sim_link *l, uint8_t type)
 
 /* The server writes on p: it must not be a stranger's. */
 void sim_check_mute(struct sim *sim, const struct sim_plug *p);
+
+/* A packet leaves p: no key is used on two connections, and no counter twice under it. */
+void sim_check_nonce(struct sim *sim, struct sim_plug *p, struct tt_span packet);
 
 void sim_attacker_stop(struct sim *sim);
 
@@ -320,6 +325,8 @@ struct sim_server {
 
 /* What both ends' sealed sessions are made with. */
 struct sim_sealing {
+    uint64_t *keys; /* owned: hashes of all keys that a packet left under */
+    uint32_t key_count;
     struct tt_sealer sealer;
     struct tt_client_keys client;
     struct tt_server_keys server;
