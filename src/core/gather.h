@@ -17,7 +17,7 @@
 
 #define TT_GATHER_SPANS        512u
 #define TT_GATHER_HEADER_BYTES 16384u
-#define TT_GATHER_SLABS        5u   /* of packets that were built here: 256 KiB and more */
+#define TT_GATHER_SLABS        5u   /* of packets that were built here: 20 of 15 KiB */
 #define TT_GATHER_SMALL        512u /* such a packet is built among the headers */
 
 struct tt_gather {

@@ -19,10 +19,10 @@
  */
 #define KEPT_OF_PACKET 4096u
 
-#define DRAINED_READS  64 /* of a connection that ends: a megabyte */
-#define READS_A_TURN   4  /* of one connection, before the others get theirs */
-#define BATCHES_A_TURN 8  /* written by one connection, the same */
-#define BATCH_BYTES    (256u << 10)
+#define DRAINED_READS  64           /* of a connection that ends: a megabyte */
+#define READS_A_TURN   4            /* of one connection, before the others get theirs */
+#define BATCHES_A_TURN 8            /* written by one connection, the same */
+#define BATCH_BYTES    (272u << 10) /* all that one stream may have written, with its headers */
 
 /* --- the life of a connection --- */
 

@@ -13,6 +13,7 @@
  * them lies in two places. 47 of 1376 bytes are what fits below 65,535.
  */
 #define FRAME_SEGMENTS 47u
+#define FRAME_BYTES    (FRAME_SEGMENTS * (TT_KCP_DEFAULT_MTU - TT_KCP_HEADER) - TT_SMUX_HEADER)
 
 /* How many segments' worth of frames to have queued in KCP, without numbers, before asking smux for
  * no more: one frame. What smux has not given out can still be overtaken.
@@ -37,10 +38,10 @@ void tt_endpoint_tuning_default(struct tt_endpoint_tuning *t)
         .snd_wnd = 16384,
         .rcv_wnd_first = 128,
         .rcv_wnd = 16384,
-        .max_frame = FRAME_SEGMENTS * (TT_KCP_DEFAULT_MTU - TT_KCP_HEADER) - TT_SMUX_HEADER,
+        .max_frame = FRAME_BYTES,
         .max_receive_buffer = 48u << 20,
         .max_stream_buffer = 16u << 20,
-        .max_send_buffer = 256u << 10,
+        .max_send_buffer = 4 * FRAME_BYTES, /* 253 KiB, so that all of them are whole */
         .accept_backlog = 1024,
         .max_streams = 4096,
         .keepalive_interval_us = 10 * TT_SECOND,

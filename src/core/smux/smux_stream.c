@@ -4,8 +4,11 @@
 #include "core/smux/frame.h"
 #include "core/smux/stream.h"
 
-/* tt_smux_write_room gives at least so much when the stream may hold it. */
-#define LEAST_ROOM 512u
+/* tt_smux_write_room gives at least so much when the stream may hold it, of a large slab more: what
+ * is left behind a whole frame is not worth a call, and a frame of its own, of whoever fills it.
+ */
+#define LEAST_ROOM       512u
+#define LEAST_LARGE_ROOM 1024u
 
 /* Whether bytes can be written now; *room: how many. */
 static int check_writable(struct tt_smux_stream *s, uint32_t *room)
@@ -68,7 +71,9 @@ int tt_smux_write_room(struct tt_smux_stream *s, uint8_t **room, size_t *len)
     int err = check_writable(s, &most);
     if (err)
         return err;
-    err = tt_smux_unsent_reserve(s->m, &s->unsent, class_for_room(s), LEAST_ROOM, most);
+    const enum tt_slab_class class = class_for_room(s);
+    err = tt_smux_unsent_reserve(s->m, &s->unsent, class,
+                                 class == TT_SLAB_LARGE ? LEAST_LARGE_ROOM : LEAST_ROOM, most);
     if (err)
         return err;
     *room = s->unsent.room.ptr;

@@ -645,6 +645,34 @@ static size_t fill(struct tt_smux_stream *s)
     return sum;
 }
 
+/* A bulk writer that fills its rooms gets whole frames, not what is left behind one in a slab. */
+static void test_a_bulk_writers_rooms_are_whole_frames(void **state)
+{
+    (void)state;
+    struct world w;
+    struct tt_smux_stream *c, *s;
+    struct tt_smux_config client = world_config(true, 1);
+    uint8_t *room;
+    size_t len;
+    unsigned whole = 0;
+
+    client.max_frame = 64664;
+    client.max_send_buffer = 4 * client.max_frame;
+    world_begin_with(&w, client, world_config(false, 1));
+    world_open(&w, &c, &s);
+    for (int turn = 0; turn < 3; turn++) {
+        while (tt_smux_write_room(c, &room, &len) == TT_OK) {
+            memset(room, 0, len);
+            tt_smux_write_commit(c, len);
+            whole += len == client.max_frame;
+            assert_true(len == client.max_frame || turn == 0); /* rooms grow in the first */
+        }
+        world_send(&w, &w.client, SIZE_MAX);
+    }
+    assert_in_range(whole, 8 + 3, 12);
+    world_end(&w);
+}
+
 /* Four have a whole buffer each; more share what four would have, but each has 64 KiB at least. */
 static void test_many_writers_share_their_buffers(void **state)
 {
@@ -903,6 +931,7 @@ int main(void)
         cmocka_unit_test(test_what_was_given_out_does_not_change),
         cmocka_unit_test(test_rooms_behind_each_other_do_not_overlap),
         cmocka_unit_test(test_a_room_that_is_never_used_is_given_back_at_the_end),
+        cmocka_unit_test(test_a_bulk_writers_rooms_are_whole_frames),
         cmocka_unit_test(test_many_writers_share_their_buffers),
         cmocka_unit_test(test_a_writer_is_stopped_at_the_limit_and_told_of_room),
         cmocka_unit_test(test_writers_that_have_filled_the_memory_can_still_send),
