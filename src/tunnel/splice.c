@@ -16,8 +16,8 @@ static_assert(sizeof(struct tt_piece) == sizeof(struct iovec) &&
                   offsetof(struct tt_piece, len) == offsetof(struct iovec, iov_len),
               "struct tt_piece is laid out like struct iovec");
 
-#define PIECES_A_WRITE 16
-#define MOVES_A_TURN   16 /* in each direction, before others get their turn */
+#define PIECES_A_WRITE 192 /* of 1,376 bytes: what four reads of a carrier bring */
+#define MOVES_A_TURN   16  /* in each direction, before others get their turn */
 
 /* Nobody tells when there is memory again. */
 #define RETRY_US (50 * TT_MS)
@@ -47,6 +47,7 @@ struct joint {
     bool out_ended;          /* no more from the stream; the descriptor was told */
     bool stream_full;        /* waits for the stream's room */
     bool output_full;        /* waits for the descriptor's room */
+    bool input_empty;        /* waits for the descriptor's bytes */
     bool starved;            /* waits for memory */
     bool answered;
     bool over;
@@ -183,8 +184,9 @@ static bool move_in(struct joint *j)
     const ssize_t n = receive(input(j), room, len);
     const int os_err = errno;
     (void)tt_stream_commit(st, n > 0 ? (size_t)n : 0);
+    j->input_empty = n > 0 ? input(j)->is_socket && (size_t)n < len : n < 0 && os_err == EAGAIN;
     if (n > 0)
-        return true;
+        return !j->input_empty;
     if (n == 0)
         end_input(j);
     else if (os_err != EAGAIN)
@@ -280,6 +282,14 @@ static bool wants_input(const struct joint *j)
     return !j->in_ended && !j->stream_full && !j->starved;
 }
 
+/* Nothing is read that is known not to be there. But where output waits as well, it is the stream's
+ * room by which a reset is learned.
+ */
+static bool may_move_in(const struct joint *j)
+{
+    return wants_input(j) && (!j->input_empty || j->output_full);
+}
+
 static void update_events(struct joint *j)
 {
     struct watch *in = input(j);
@@ -322,7 +332,7 @@ static void move(struct tt_chore *chore, uint64_t now_us)
 {
     struct joint *j = TT_CONTAINER_OF(chore, struct joint, chore);
     const bool more = move_out_for_a_turn(j);
-    for (int i = 0; i < MOVES_A_TURN && !j->over && wants_input(j) && move_in(j); i++)
+    for (int i = 0; i < MOVES_A_TURN && !j->over && may_move_in(j) && move_in(j); i++)
         continue;
     if (!j->over && is_done(j))
         end_in_order(j);
@@ -363,6 +373,8 @@ static void ready(uv_poll_t *handle, int status, int events)
         w->events = 0; /* libuv has stopped polling; reading or writing says why */
     if (w == output(j) && (events & UV_WRITABLE || status < 0))
         j->output_full = false;
+    if (w == input(j) && (events & UV_READABLE || status < 0))
+        j->input_empty = false;
     if (idle)
         heard_idly(w);
     if (!j->over)
