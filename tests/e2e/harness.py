@@ -413,7 +413,7 @@ def _run_one(test, alarmed=True):
 
 
 def _report(test, problem, note):
-    sentence = test.__name__[len("test_"):].replace("_", " ")
+    sentence = test.__name__.removeprefix("test_").replace("_", " ")
     if problem is None:
         print(f"ok      {sentence}" + (f": {note}" if note else ""), flush=True)
     else:
@@ -440,10 +440,11 @@ def _run_all(tests, jobs):
     return failed
 
 
-def main(names, argv=None, jobs=1, prepare=None):
+def main(names, argv=None, jobs=1, prepare=None, last=None):
     """Runs every test_* of a module's globals(): BUILD_DIR [WORD]..., with only those tests whose
     name has one of the words in it. Exits with status 1 if one failed, or if there was none to run.
     A test may return a note, which is shown. jobs: how many run at a time. prepare() comes first.
+    last: one more test, about what all the others found; it is left out when some of them are.
     """
     global build_dir
     argv = sys.argv if argv is None else argv
@@ -456,5 +457,8 @@ def main(names, argv=None, jobs=1, prepare=None):
     if prepare:
         prepare()
     failed = _run_all(tests, jobs)
+    if last and len(argv) == 2:
+        tests.append(last)
+        failed += _run_all([last], 1)
     print(f"{len(tests) - failed} passed, {failed} failed")
     sys.exit(1 if failed or not tests else 0)
