@@ -65,16 +65,18 @@ struct tt_options {
     uint64_t redial_most_us;       /* ... up to this, then +-20 %; 0: 2 s */
     uint64_t handshake_timeout_us; /* server: a connection's time for its 8 bytes; 0: 10 s */
     uint32_t max_connections;      /* server: at once; 0: 10,000 */
-    uint32_t max_sessions;         /* server: at once; 0: 10,000 */
-    uint32_t accept_backlog;       /* server: sessions waiting to be accepted; 0: 128 */
-    uint32_t workers;              /* server: threads for its sessions; 0: 1; see tt_listen */
-    uint32_t max_streams;          /* of one session, at once; 0: 4096 */
-    bool legacy;                   /* the worked example's protocol alone: no control packets */
-    uint32_t max_packet;           /* bytes of the longest packet, either way: 1400 (sealed: 1425)
-                                      to 65,535, and never above what the peer takes; 0: 65,535 */
-    const char *const *also;       /* client: other addresses of the same server, also_count (0 to
-                                      15) of them: when one is no good the next is tried, and
-                                      several connections are spread over all */
+    uint32_t max_connections_per_address; /* server: of one address (IPv6: of one network of 2^64),
+                                             at once; 0: no limit of its own */
+    uint32_t max_sessions;                /* server: at once; 0: 10,000 */
+    uint32_t accept_backlog;              /* server: sessions waiting to be accepted; 0: 128 */
+    uint32_t workers;        /* server: threads for its sessions; 0: 1; see tt_listen */
+    uint32_t max_streams;    /* of one session, at once; 0: 4096 */
+    bool legacy;             /* the worked example's protocol alone: no control packets */
+    uint32_t max_packet;     /* bytes of the longest packet, either way: 1400 (sealed: 1425)
+                                to 65,535, and never above what the peer takes; 0: 65,535 */
+    const char *const *also; /* client: other addresses of the same server, also_count (0 to
+                                15) of them: when one is no good the next is tried, and
+                                several connections are spread over all */
     uint32_t also_count;
     uint32_t carriers;           /* client: connections in use at once; 0: 1 */
     uint32_t standby;            /* client: connections kept ready beside them */
@@ -100,11 +102,12 @@ struct tt_options {
      */
     bool (*welcome)(void *ctx, const uint8_t client_key[32]);
     void *welcome_ctx;
-    uint32_t max_half_open;    /* server: handshakes without a session yet, at once; 0: 1,000 */
-    uint32_t inits_per_second; /* server: handshakes tried, from one address, by one
-                                  worker; 0: 20 */
-    bool one_origin;           /* server: behind a balancer, all come from one address: no limit */
-    uint32_t clock_off_s;      /* server: how far a client's clock may be off; 0: 2 h */
+    uint32_t max_half_open;       /* server: handshakes without a session yet, at once; 0: 1,000 */
+    uint32_t inits_per_second;    /* server: handshakes tried, from one address, by one
+                                     worker; 0: 20 */
+    bool one_origin;              /* server: behind a balancer, all come from one address: no limits
+                                     by address */
+    uint32_t clock_off_s;         /* server: how far a client's clock may be off; 0: 2 h */
     const struct tt_alloc *alloc; /* NULL: malloc and free */
     struct tt_loop *loop;         /* where it lives; NULL: a loop and thread of its own */
     void (*report)(void *ctx, const struct tt_report *report); /* on the loop's thread or inside a

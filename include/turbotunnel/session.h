@@ -195,6 +195,7 @@ struct tt_listener_stats {
     uint64_t connections;         /* ever accepted */
     uint64_t connections_now;     /* open */
     uint64_t connections_refused; /* by max_connections */
+    uint64_t connections_crowded; /* refused by max_connections_per_address */
     uint64_t accept_failures;     /* no descriptors or memory */
     uint64_t handshakes_expired;  /* connections ended for want of their 8 bytes in time */
     uint64_t idle_ended;          /* connections ended since nothing came for the session timeout */
@@ -207,9 +208,12 @@ struct tt_listener_stats {
     uint64_t handshakes_asked;               /* for a session that their client has (M-16) */
     uint64_t refused_not_opened;             /* by somebody who has not the key, or changed */
     uint64_t refused_time, refused_replayed; /* clocks that are off; handshakes seen before */
-    uint64_t refused_not_welcome, refused_rate, refused_full;
-    uint64_t half_open_expired;        /* handshakes that nothing came of */
-    uint64_t connections_muted;        /* on which something was wrong */
+    uint64_t refused_not_welcome, refused_rate;
+    uint64_t refused_full;      /* clients that were told so, for max_sessions, accept_backlog
+                                   or max_half_open ... */
+    uint64_t refused_half_open; /* ... of them, for the last */
+    uint64_t half_open_expired; /* handshakes that nothing came of */
+    uint64_t connections_muted; /* on which something was wrong */
     uint64_t connections_unproven_now; /* open, and nothing is proven yet */
     uint64_t sessions_turned_out;      /* by tt_listener_review_clients */
 };

@@ -216,6 +216,7 @@ void tt_gate_hear_init(struct tt_gate *g, uint64_t now_us, struct tt_carrier *c,
         tt_gate_mute(g, c);
     } else if (full || !tt_quota_take(g->config.half_open_quota, 1)) {
         g->stats.refused_full++;
+        g->stats.refused_half_open += !full;
         (void)reply(g, c, &n, TT_SEAL_FULL, NULL);
     } else {
         half_open(g, now_us, c, &n, pattern == TT_NOISE_IK);

@@ -43,10 +43,11 @@ struct tt_gate_stats {
     uint64_t replayed;    /* of them, that had come before */
     uint64_t not_welcome; /* clients without a key, or with one that is not listed */
     uint64_t too_many; /* INITs that were not tried: a third on its carrier, or too many a second */
-    uint64_t refused_full; /* clients that were told that the server is full */
-    uint64_t expired;      /* half-open sessions that nothing came of */
-    uint64_t data_refused; /* DATA on unproven carriers that did not open, or was not tried */
-    uint64_t muted;        /* carriers on which something was wrong */
+    uint64_t refused_full;      /* clients that were told that the server is full ... */
+    uint64_t refused_half_open; /* ... of them, for max_half_open alone */
+    uint64_t expired;           /* half-open sessions that nothing came of */
+    uint64_t data_refused;      /* DATA on unproven carriers that did not open, or was not tried */
+    uint64_t muted;             /* carriers on which something was wrong */
     uint64_t no_memory;
 };
 

@@ -49,6 +49,7 @@ struct tt_conn {
     struct tt_chore arm; /* to change what is polled for; the loop's thread does it */
     struct tt_carrier carrier;
     struct tt_decap decap;
+    uint64_t origin;         /* the owner's (server): stands for the address it came from */
     struct tt_session_id id; /* being read (server) */
     uint8_t id_have;
     uint8_t way; /* client: the one that it was dialled on */

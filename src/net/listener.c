@@ -107,6 +107,8 @@ void tt_listener_free(struct tt_listener *l)
     const struct tt_alloc *alloc = l->options.alloc;
     (void)pthread_cond_destroy(&l->news);
     (void)pthread_mutex_destroy(&l->lock);
+    if (l->origins.map.alloc)
+        tt_origins_dispose(&l->origins);
     tt_crypto_wipe(&l->keys, sizeof l->keys);
     alloc->put(alloc->ctx, l);
 }
@@ -206,6 +208,8 @@ static int open_door(struct tt_listener *l, const char *address, struct tt_error
 int tt_listener_begin(struct tt_listener *l, const char *address, struct tt_error_text *why)
 {
     int err = tt_worker_random.fill(tt_worker_random.ctx, l->spread_key, sizeof l->spread_key);
+    tt_origins_init(&l->origins, l->options.max_connections_per_address, l->spread_key,
+                    l->options.alloc);
     if (!err)
         err = start_loops(l);
     if (!err)

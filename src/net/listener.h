@@ -68,6 +68,7 @@ struct tt_listener {
     struct tt_server_keys keys; /* of a sealed one; nobody changes them any more */
     uint64_t mute_us;           /* the same */
     struct tt_quota connections, sessions, waiting, half_open, buffers;
+    struct tt_origins origins;
     pthread_mutex_t lock; /* of the following */
     pthread_cond_t news;  /* arrivals has changed, or stopped */
     uint64_t arrivals;    /* how often a shard had new sessions to accept */

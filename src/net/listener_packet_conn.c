@@ -39,8 +39,7 @@ static void receive(struct tt_conn *c, uint64_t now_us, const struct tt_session_
     const struct tt_carrier_limits limits = {
         .ordered = true, .max_packet = of_conn(c)->options->max_packet, .framing = TT_ENCAP_HEADER};
     tt_queue_packet_conn_attach(&of_conn(c)->queue, now_us, &c->carrier, id, &limits);
-    if (of_conn(c)->sealed && !of_conn(c)->options->one_origin)
-        c->carrier.origin = tt_sealing_origin(c->worker, c->fd);
+    c->carrier.origin = c->origin;
     heard(c);
 }
 
@@ -78,14 +77,20 @@ static bool conn_wants_send(const struct tt_conn *c)
 
 /* --- the end of a connection --- */
 
+static void give_place_back(struct tt_listener_packet_conn *l, uint64_t origin)
+{
+    tt_quota_put(l->connections, 1);
+    tt_origins_leave(l->origins, origin);
+}
+
 static void end_conn(struct tt_conn *c, uint64_t now_us)
 {
     struct tt_listener_packet_conn *l = of_conn(c);
     if (!c->id_wanted)
         tt_queue_packet_conn_detach(&l->queue, now_us, &c->carrier);
     tt_heap_remove(&l->unproven, &c->unproven);
+    give_place_back(l, c->origin);
     tt_conn_close(c);
-    tt_quota_put(l->connections, 1);
     l->changed(l);
 }
 
@@ -110,37 +115,41 @@ static void conn_ended(struct tt_conn *c, uint64_t now_us, int why)
 
 /* --- from one worker to another --- */
 
+/* Who has come in, and has a place among the connections. */
+struct guest {
+    int fd;
+    uint64_t begun_us;
+    uint64_t origin;
+    struct tt_session_id id; /* or as much of it as he has told */
+};
+
 struct handover {
     struct tt_chore chore; /* posted to the other */
     struct tt_listener_packet_conn *to;
-    struct tt_session_id id;
-    uint64_t begun_us;
-    int fd;
+    struct guest guest;
 };
 
-static void settle(struct tt_listener_packet_conn *l, uint64_t now_us, uint64_t begun_us, int fd,
-                   const struct tt_session_id *id);
+static void settle(struct tt_listener_packet_conn *l, uint64_t now_us, const struct guest *guest);
 
 static void arrive(struct tt_chore *chore, uint64_t now_us)
 {
     struct handover *h = TT_CONTAINER_OF(chore, struct handover, chore);
     struct tt_listener_packet_conn *l = h->to;
-    settle(l, now_us, h->begun_us, h->fd, &h->id);
+    settle(l, now_us, &h->guest);
     l->worker->alloc->put(l->worker->alloc->ctx, h);
 }
 
 static void hand_over(struct tt_listener_packet_conn *l, struct tt_listener_packet_conn *to,
-                      uint64_t begun_us, int fd, const struct tt_session_id *id)
+                      const struct guest *guest)
 {
     struct handover *h = l->worker->alloc->get(l->worker->alloc->ctx, sizeof *h);
     if (!h) {
         l->stats.accept_failures++;
-        tt_quota_put(l->connections, 1);
-        close(fd);
+        give_place_back(l, guest->origin);
+        close(guest->fd);
         return;
     }
-    *h = (struct handover){
-        .chore = {.run = arrive}, .to = to, .id = *id, .begun_us = begun_us, .fd = fd};
+    *h = (struct handover){.chore = {.run = arrive}, .to = to, .guest = *guest};
     tt_worker_post(to->worker, &h->chore);
 }
 
@@ -152,8 +161,10 @@ static void conn_identified(struct tt_conn *c, uint64_t now_us, const struct tt_
     if (home == l) {
         receive(c, now_us, id);
     } else {
+        struct guest guest = {.begun_us = c->begun_us, .origin = c->origin, .id = *id};
         tt_heap_remove(&l->unproven, &c->unproven);
-        hand_over(l, home, c->begun_us, tt_conn_release(c), id);
+        guest.fd = tt_conn_release(c);
+        hand_over(l, home, &guest);
     }
     l->changed(l);
 }
@@ -170,48 +181,78 @@ static const struct tt_conn_owner conn_owner = {
 };
 
 /* Of a descriptor that has its place in the quota, and loses it when this fails: NULL. */
-static struct tt_conn *new_conn(struct tt_listener_packet_conn *l, uint64_t begun_us, int fd)
+static struct tt_conn *new_conn(struct tt_listener_packet_conn *l, const struct guest *guest)
 {
     struct tt_conn *c = NULL;
     l->changed(l);
-    int err = tt_conn_new(l->worker, fd, NULL, &conn_owner, l, &c);
+    int err = tt_conn_new(l->worker, guest->fd, NULL, &conn_owner, l, &c);
     if (!err && l->sealed)
-        err = tt_heap_insert(&l->unproven, &c->unproven, begun_us);
+        err = tt_heap_insert(&l->unproven, &c->unproven, guest->begun_us);
     if (err) {
         l->stats.accept_failures++;
-        tt_quota_put(l->connections, 1);
+        give_place_back(l, guest->origin);
         if (c)
             tt_conn_close(c);
         return NULL;
     }
-    c->begun_us = begun_us;
+    c->begun_us = guest->begun_us;
+    c->origin = guest->origin;
+    c->id = guest->id;
     return c;
 }
 
 /* A connection of a session that lives here; what it has sent behind its ID is read at once. */
-static void settle(struct tt_listener_packet_conn *l, uint64_t now_us, uint64_t begun_us, int fd,
-                   const struct tt_session_id *id)
+static void settle(struct tt_listener_packet_conn *l, uint64_t now_us, const struct guest *guest)
 {
-    struct tt_conn *c = new_conn(l, begun_us, fd);
+    struct tt_conn *c = new_conn(l, guest);
     if (!c)
         return;
     c->heard_us = now_us;
-    c->id = *id;
     c->id_wanted = false;
-    receive(c, now_us, id);
+    receive(c, now_us, &guest->id);
     tt_conn_read(c, now_us);
 }
 
-static void wait_for_id(struct tt_listener_packet_conn *l, uint64_t now_us, int fd,
-                        const struct tt_session_id *id, size_t have)
+static void wait_for_id(struct tt_listener_packet_conn *l, const struct guest *guest, size_t have)
 {
-    struct tt_conn *c = new_conn(l, now_us, fd);
+    struct tt_conn *c = new_conn(l, guest);
     if (!c)
         return;
-    c->id = *id;
     c->id_have = (uint8_t)have;
     if (!l->sealed)
         tt_list_push_back(&l->unidentified, &c->idle_node);
+}
+
+/* 0: nobody's in particular. */
+static uint64_t origin_of(const struct tt_listener_packet_conn *l, int fd)
+{
+    const bool matters = l->sealed || l->options->max_connections_per_address > 0;
+    return matters && !l->options->one_origin ? tt_sealing_origin(l->worker, fd) : 0;
+}
+
+static void refuse(struct tt_listener_packet_conn *l, int fd, uint64_t *counter, const char *limit)
+{
+    ++*counter;
+    l->report(l, TT_REPORT_REFUSED, "", limit);
+    close(fd);
+}
+
+/* Among all connections, and among those of its address. false: there is none, and it was ended. */
+static bool take_place(struct tt_listener_packet_conn *l, const struct guest *guest)
+{
+    if (!tt_quota_take(l->connections, 1)) {
+        refuse(l, guest->fd, &l->stats.connections_refused, "max_connections");
+        return false;
+    }
+    const int err = tt_origins_enter(l->origins, guest->origin);
+    if (!err)
+        return true;
+    tt_quota_put(l->connections, 1);
+    if (err == TT_E_FULL)
+        refuse(l, guest->fd, &l->stats.connections_crowded, "max_connections_per_address");
+    else
+        refuse(l, guest->fd, &l->stats.accept_failures, "memory");
+    return false;
 }
 
 /* Nearly always the ID is there already: a client has sent it before we came to accept. So nothing
@@ -220,26 +261,32 @@ static void wait_for_id(struct tt_listener_packet_conn *l, uint64_t now_us, int 
  */
 void tt_listener_packet_conn_greet(struct tt_listener_packet_conn *l, int fd)
 {
-    const uint64_t now_us = tt_worker_now_us();
-    struct tt_session_id id = {{0}};
+    struct guest guest = {
+        .fd = fd, .begun_us = tt_worker_now_us(), .origin = origin_of(l, fd), .id = {{0}}};
     size_t have;
-    if (!tt_quota_take(l->connections, 1)) {
-        l->stats.connections_refused++;
-        l->report(l, TT_REPORT_REFUSED, "", "max_connections");
-        close(fd);
+    if (!take_place(l, &guest))
         return;
-    }
     l->stats.connections++;
-    (void)tt_tcp_read(fd, id.bytes, sizeof id.bytes, &have); /* an error comes again */
-    if (have < sizeof id.bytes) {
-        wait_for_id(l, now_us, fd, &id, have);
+    (void)tt_tcp_read(fd, guest.id.bytes, sizeof guest.id.bytes, &have); /* an error comes again */
+    if (have < sizeof guest.id.bytes) {
+        wait_for_id(l, &guest, have);
         return;
     }
-    struct tt_listener_packet_conn *home = l->home(l, &id);
+    struct tt_listener_packet_conn *home = l->home(l, &guest.id);
     if (home == l)
-        settle(l, now_us, now_us, fd, &id);
+        settle(l, guest.begun_us, &guest);
     else
-        hand_over(l, home, now_us, fd, &id);
+        hand_over(l, home, &guest);
+}
+
+uint64_t tt_listener_packet_conn_unproven(const struct tt_listener_packet_conn *l)
+{
+    uint64_t n = l->unproven.count;
+    TT_LIST_FOR_EACH(node, &l->unidentified)
+    {
+        n++;
+    }
+    return n;
 }
 
 /* --- time --- */

@@ -17,6 +17,7 @@
 
 #include "core/queue_packet_conn.h"
 #include "net/conn.h"
+#include "net/origins.h"
 
 struct tt_listener_packet_conn {
     struct tt_loop *worker;
@@ -31,7 +32,8 @@ struct tt_listener_packet_conn {
     struct tt_listener_packet_conn *(*home)(struct tt_listener_packet_conn *l,
                                             const struct tt_session_id *id);
     struct tt_quota *connections;      /* of all workers; those on their way between two included */
-    struct tt_quota *sessions;         /* the same */
+    struct tt_origins *origins;        /* the same, by address */
+    struct tt_quota *sessions;         /* as connections */
     struct tt_quota *waiting;          /* sessions that wait to be accepted */
     bool sealed;                       /* what follows is of a sealed listener ... */
     uint64_t mute_us;                  /* how long a connection may go without proof (M-6) */
@@ -59,6 +61,9 @@ void tt_listener_packet_conn_dispose(struct tt_listener_packet_conn *l, uint64_t
 
 /* A connection has come in; fd is taken over. The loop's thread. */
 void tt_listener_packet_conn_greet(struct tt_listener_packet_conn *l, int fd);
+
+/* Connections that have not told their ID, or (sealed) proven anything. */
+uint64_t tt_listener_packet_conn_unproven(const struct tt_listener_packet_conn *l);
 
 /* Ends the connections that a session has given up. */
 void tt_listener_packet_conn_close_doomed(struct tt_listener_packet_conn *l,

@@ -256,6 +256,7 @@ static void add_gate_stats(const struct tt_gate_stats *g, struct tt_listener_sta
     stats->refused_not_welcome = g->not_welcome;
     stats->refused_rate = g->too_many;
     stats->refused_full = g->refused_full;
+    stats->refused_half_open = g->refused_half_open;
     stats->half_open_expired = g->expired;
     stats->connections_muted = g->muted;
 }
@@ -266,6 +267,7 @@ void tt_shard_collect(const struct tt_shard *sh, struct tt_listener_stats *stats
     *stats = sh->conns.stats;
     if (tt_shard_has_door(sh))
         stats->accept_failures += sh->listener->door.failures;
+    stats->connections_unproven_now = tt_listener_packet_conn_unproven(&sh->conns);
     stats->sessions_begun = q->sessions_begun;
     stats->sessions_expired = q->sessions_expired;
     stats->sessions_replaced = q->sessions_replaced;
@@ -318,6 +320,7 @@ int tt_shard_set_up(struct tt_shard *sh)
                                                  .report = report,
                                                  .home = home,
                                                  .connections = &l->connections,
+                                                 .origins = &l->origins,
                                                  .sessions = &l->sessions,
                                                  .waiting = &l->waiting,
                                                  .sealed = l->sealed,
