@@ -10,6 +10,7 @@
 #include "net/door.h"
 #include "net/session.h"
 #include "tunnel/describe.h"
+#include "tunnel/metrics.h"
 #include "tunnel/open_stream.h"
 #include "tunnel/opening.h"
 #include "tunnel/remote_ask.h"
@@ -37,6 +38,7 @@ struct entry {
 
 struct tt_tunnel_client {
     struct tt_context *context;
+    struct tt_metrics metrics;
     struct tt_session *session; /* NULL: lost, and not made anew yet */
     uint64_t anew_us;           /* when one was made last in place of a lost one, or 0 */
     bool connected;             /* its first connection stood */
@@ -73,6 +75,7 @@ static void splice_answered(void *ctx, int out_fd)
 {
     const struct entry *e = ctx;
     uint8_t reply[TT_SOCKS_REPLY];
+    tt_tally_stream(&e->client->context->tally, 0);
     if (!e->forward->socks)
         return;
     tt_socks_success(reply);
@@ -84,6 +87,7 @@ static void splice_ended(void *ctx, struct tt_splice_end *end)
     struct entry *e = ctx;
     if (end->answered)
         return;
+    tt_tally_stream(&e->client->context->tally, end->code);
     tt_log(&e->client->context->log, TT_LOG_NOTICE, "refused", "%s: %s", e->door.address_text,
            tt_reset_text(end->code));
     if (e->forward->socks) {
@@ -218,8 +222,10 @@ static void drop_session(struct tt_tunnel_client *c)
     tt_opening_abort_all(&c->host, TT_RESET_NONE);
     tt_splice_abort_all(&c->splices, TT_RESET_NONE);
     tt_timer_set(c->context->worker, &c->answer, TT_NEVER);
-    if (session)
+    if (session) {
+        tt_tally_session_over(&c->context->tally, session);
         (void)tt_session_close(session);
+    }
 }
 
 static void begin_anew(struct tt_tunnel_client *c, uint64_t now_us)
@@ -233,7 +239,7 @@ static void session_ended(void *ctx, struct tt_session *session, int err)
     struct tt_tunnel_client *c = ctx;
     const uint64_t now_us = tt_worker_now_us();
     const bool is_stdio = c->context->options->stdio;
-    (void)err;
+    c->context->tally.sessions_ended[tt_session_fate_of(err)]++;
     tt_log(&c->context->log, is_stdio ? TT_LOG_ERROR : TT_LOG_NOTICE, "session_lost", "%s%s",
            tt_session_error_text(session), is_stdio ? "" : "; making a new one");
     drop_session(c);
@@ -249,6 +255,7 @@ static void session_connected(void *ctx, struct tt_session *session)
 {
     struct tt_tunnel_client *c = ctx;
     c->connected = true;
+    c->context->tally.sessions_begun++;
     tt_log(&c->context->log, TT_LOG_NOTICE, "connected", "session %s: connected to %s",
            tt_session_id(session), c->context->peer);
     if (c->context->options->insecure)
@@ -332,6 +339,22 @@ static void show_status(struct tt_timer *timer, uint64_t now_us)
     tt_timer_set(c->context->worker, &c->status, tt_deadline_after(now_us, STATUS_US));
 }
 
+/* --- for --metrics --- */
+
+static void look(void *owner, struct tt_metrics_now *now)
+{
+    struct tt_tunnel_client *c = owner;
+    TT_LIST_FOR_EACH(node, &c->splices)
+    {
+        now->streams++;
+    }
+    if (!c->session)
+        return;
+    now->sessions = c->connected;
+    now->carriers = c->session->endpoint->carrier_count;
+    tt_session_totals_add(&now->live, c->session);
+}
+
 /* --- the end --- */
 
 void tt_tunnel_client_stop(struct tt_tunnel_client *c, int status)
@@ -343,6 +366,7 @@ void tt_tunnel_client_stop(struct tt_tunnel_client *c, int status)
         tt_door_close(&c->entries[i].door);
     tt_socks_guest_abort_all(&c->socks_guests);
     ask_in(c, NULL);
+    tt_metrics_end(&c->metrics);
     tt_opening_abort_all(&c->host, TT_RESET_BY_PROGRAM);
     tt_splice_abort_all(&c->splices, TT_RESET_BY_PROGRAM);
     tt_timer_set(c->context->worker, &c->anew, TT_NEVER);
@@ -354,6 +378,7 @@ static void dispose(struct tt_tunnel_client *c)
 {
     struct tt_loop *w = c->context->worker;
     const bool entered = tt_worker_enter(w);
+    tt_metrics_end(&c->metrics);
     for (size_t i = 0; i < c->entry_count; i++)
         tt_door_dispose(&c->entries[i].door);
     for (size_t i = 0; c->asks && i < c->context->options->remote_count; i++)
@@ -400,6 +425,9 @@ static int begin_all(struct tt_tunnel_client *c)
     int err = TT_OK;
     for (size_t i = 0; i < o->forward_count && !err; i++)
         err = listen_at(c, &o->forwards[i]);
+    if (err)
+        return err;
+    err = tt_metrics_begin(&c->metrics);
     if (err)
         return err;
     begin_session(c, tt_worker_now_us());
@@ -458,6 +486,7 @@ struct tt_tunnel_client *tt_tunnel_client_begin(struct tt_context *context)
     int err = c ? TT_OK : TT_E_NOMEM;
     if (!err) {
         *c = (struct tt_tunnel_client){.context = context};
+        c->metrics = (struct tt_metrics){.context = context, .look = look, .owner = c};
         err = init(c);
     }
     if (err) { /* the process ends: what was made goes with it */

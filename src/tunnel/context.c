@@ -87,6 +87,7 @@ static void dial_failed(struct tt_context *c, const struct tt_report *r)
 void tt_context_report(void *context, const struct tt_report *r)
 {
     struct tt_context *c = context;
+    tt_tally_report(&c->tally, r, tt_worker_now_us());
     if (r->kind == TT_REPORT_DIAL_FAILED) {
         dial_failed(c, r);
         return;

@@ -12,6 +12,7 @@
 #include "tunnel/keys.h"
 #include "tunnel/log.h"
 #include "tunnel/options.h"
+#include "tunnel/tally.h"
 
 struct tt_context {
     struct tt_loop *worker;
@@ -21,6 +22,7 @@ struct tt_context {
     struct tt_tunnel_options *reread;      /* owned, or NULL */
     struct tt_tunnel_keys keys;
     char peer[TT_ERROR_TEXT_SIZE];         /* the address that the last connection was made to */
+    struct tt_tally tally;
     char last_failure[TT_ERROR_TEXT_SIZE]; /* to connect, that was told; "": none since it worked */
     int argc;
     char **argv; /* to read the options again */

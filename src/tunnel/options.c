@@ -14,6 +14,7 @@
 #define ANY         (TT_COMMAND_SERVER | TT_COMMAND_CLIENT)
 #define DIALS       (TT_COMMAND_CLIENT | TT_COMMAND_CHECK)
 #define ALL         (TT_COMMAND_SERVER | DIALS)
+#define MAX_STREAMS 4096u
 #define PROBE_MOST  (16u << 20) /* what a server answers: TT_PROBE_MOST */
 #define MAX_SECONDS 1e9
 #define CONFIG_MOST (1u << 20) /* bytes of a configuration file */
@@ -91,6 +92,11 @@ static const char *set_bind(struct tt_tunnel_options *o, const char *text, bool 
 static const char *set_client_listen(struct tt_tunnel_options *o, const char *text)
 {
     return set_bind(o, text, false);
+}
+
+static const char *set_metrics(struct tt_tunnel_options *o, const char *text)
+{
+    return tt_bind_parse(o->metrics, text);
 }
 
 static const char *set_socks(struct tt_tunnel_options *o, const char *text)
@@ -192,13 +198,19 @@ static const struct option_spec specs[] = {
     {0, "liveness-ceiling", "SECONDS", ALL, FIELD(SECONDS, library.liveness_ceiling_us), "and at most (30)"},
     {0, "handshake-timeout", "SECONDS", TT_COMMAND_SERVER, FIELD(SECONDS, library.handshake_timeout_us), "for a connection's first bytes (10)"},
     {0, "max-connections", "N", TT_COMMAND_SERVER, FIELD(COUNT, library.max_connections), "carriers at once, of each --listen (10000)"},
+    {0, "max-connections-per-address", "N", TT_COMMAND_SERVER, FIELD(COUNT, library.max_connections_per_address), "of them, from one address (256)"},
+    {0, "one-origin", NULL, TT_COMMAND_SERVER, FIELD(FLAG, library.one_origin), "behind a balancer: no limits by address"},
+    {0, "max-half-open", "N", TT_COMMAND_SERVER, FIELD(COUNT, library.max_half_open), "handshakes without a session yet (1000)"},
+    {0, "new-sessions-per-second", "N", TT_COMMAND_SERVER, FIELD(COUNT, library.inits_per_second), "handshakes tried, from one address (20)"},
+    {0, "max-sessions-per-client", "N", TT_COMMAND_SERVER, FIELD(COUNT, max_sessions_per_client), "of one client's key (64)"},
     {0, "max-sessions", "N", TT_COMMAND_SERVER, FIELD(COUNT, library.max_sessions), "sessions at once, of each --listen (10000)"},
     {0, "accept-backlog", "N", TT_COMMAND_SERVER, FIELD(COUNT, library.accept_backlog), "sessions that wait to be accepted (128)"},
-    {0, "max-streams", "N", ANY, FIELD(COUNT, library.max_streams), "streams of a session at once (4096)"},
+    {0, "max-streams", "N", ANY, FIELD(COUNT, max_streams), "streams of a session at once (4096)"},
     {0, "max-buffer", "BYTES", ANY, FIELD(SIZE, library.max_buffer_bytes), "data held for all sessions (1G)"},
     {0, "max-packet", "BYTES", ALL, FIELD(COUNT, library.max_packet), "the longest packet, 1400 to 65535 (65535)"},
     {0, "config", "FILE", ALL, FIELD(TEXT, config), "more options: `name value' a line, # for comments"},
     {0, "check-config", NULL, ALL, FIELD(FLAG, check_config), "say whether the options make sense, and exit"},
+    {0, "metrics", "[ADDR:]PORT", ANY, CALL(set_metrics), "counters for Prometheus, at http://.../metrics"},
     {0, "json-log", NULL, ALL, FIELD(FLAG, json_log), "messages as JSON, one a line"},
     {'q', "quiet", NULL, ALL, FIELD(FLAG, quiet), "errors alone"},
     {'v', "verbose", NULL, ALL, FIELD(FLAG, verbose), "also each stream and carrier"},
@@ -451,6 +463,17 @@ static int take_config(struct parse *p)
     return 0;
 }
 
+/* A client cannot know a server's limit, and the library ends a session that goes beyond its own:
+ * so the server's streams are refused one by one, long before that.
+ */
+static void set_most_streams(struct tt_tunnel_options *o)
+{
+    const uint32_t most = o->max_streams;
+    o->library.max_streams = most;
+    if (o->command == TT_COMMAND_SERVER)
+        o->library.max_streams = most + (most > MAX_STREAMS ? most : MAX_STREAMS);
+}
+
 /* --- the whole --- */
 
 static const char *missing(const struct tt_tunnel_options *o)
@@ -537,6 +560,9 @@ int tt_tunnel_options_parse(struct tt_tunnel_options *o, int argc, char **argv,
     struct parse p = {.o = o, .error = error};
     *o = (struct tt_tunnel_options){.drain_us = 30 * TT_SECOND,
                                     .connect_timeout_us = 10 * TT_SECOND,
+                                    .max_streams = MAX_STREAMS,
+                                    .max_sessions_per_client = 64,
+                                    .library = {.max_connections_per_address = 256},
                                     .check_bytes = 1u << 20,
                                     .check_us = 20 * TT_SECOND};
     if (take_command(&p, argc, argv))
@@ -550,6 +576,7 @@ int tt_tunnel_options_parse(struct tt_tunnel_options *o, int argc, char **argv,
         return 0;
     if (o->config && take_config(&p))
         return -1;
+    set_most_streams(o);
     if (o->command == TT_COMMAND_SERVER)
         o->url_count += tt_service_sockets(o->urls + o->url_count, TT_MOST_URLS - o->url_count);
     const char *why = missing(o);

@@ -39,7 +39,11 @@ struct tt_tunnel_options {
     size_t url_count;
     struct tt_options library;
 
+    uint32_t max_streams;       /* of a session; the library's own is never below */
+    char metrics[TT_BIND_TEXT]; /* where to listen for whoever wants them, or "" */
+
     /* server */
+    uint32_t max_sessions_per_client;
     const char *user;    /* to become once all is bound and read, or NULL */
     const char *forward; /* the fixed target, or NULL */
     struct tt_rules allow;

@@ -6,7 +6,10 @@
 
 #include <turbotunnel/session.h>
 
+#include "net/session.h"
+#include "tunnel/by_key.h"
 #include "tunnel/describe.h"
+#include "tunnel/metrics.h"
 #include "tunnel/open_stream.h"
 #include "tunnel/opening.h"
 #include "tunnel/probe.h"
@@ -17,6 +20,8 @@
 
 struct tt_tunnel_server {
     struct tt_context *context;
+    struct tt_metrics metrics;
+    struct tt_by_key by_key;
     struct tt_listener *listeners[TT_MOST_URLS];
     size_t listener_count;
     struct tt_list peers;
@@ -29,6 +34,7 @@ struct tt_tunnel_server {
 /* A client's session. */
 struct peer {
     struct tt_list_node node;
+    struct tt_by_key_node by_key;
     struct tt_tunnel_server *server;
     struct tt_session *session;
     struct tt_list openings;
@@ -83,6 +89,7 @@ static uint32_t listen_for(struct peer *p, struct tt_stream *stream, const struc
 static uint32_t probe(struct peer *p, struct tt_stream *stream, const struct tt_target *target)
 {
     const uint32_t code = tt_probe_begin(&p->probes, stream, target);
+    p->server->context->tally.probes++;
     tt_log(&p->server->context->log, TT_LOG_DETAIL, code ? "stream_refused" : "probe",
            "session %s: probe of %u bytes up, %u down%s%s", tt_session_id(p->session), target->up,
            target->down, code ? ": " : "", code ? tt_reset_text(code) : "");
@@ -125,6 +132,7 @@ static void report(struct tt_opening_host *host, const struct tt_target *target,
 {
     struct peer *p = of_host(host);
     char name[TT_TARGET_HOST + 16] = "the fixed target";
+    tt_tally_stream(&p->server->context->tally, code);
     if (target && target->kind != TT_TARGET_FIXED)
         (void)snprintf(name, sizeof name, "%s port %u", target->host, target->port);
     if (code)
@@ -154,25 +162,33 @@ static void abort_streams(struct peer *p, uint32_t code)
 static void close_peer(struct peer *p)
 {
     abort_streams(p, TT_RESET_BY_PROGRAM);
+    tt_tally_session_over(&p->server->context->tally, p->session);
     (void)tt_session_close(p->session);
     tt_list_remove(&p->node);
+    tt_by_key_remove(&p->server->by_key, &p->by_key);
     tt_alloc_malloc.put(NULL, p);
 }
 
 static void stream_opened(void *ctx, struct tt_session *session, struct tt_stream *stream)
 {
     struct peer *p = ctx;
-    (void)session;
-    if (p->server->draining)
+    struct tt_context *c = p->server->context;
+    if (p->server->draining) {
         tt_stream_reset(stream, TT_RESET_REFUSED);
-    else
+    } else if (session->endpoint->smux.streams.count > c->options->max_streams) {
+        tt_tally_stream(&c->tally, TT_RESET_LIMIT);
+        c->tally.max_streams_met++;
+        tt_stream_reset(stream, TT_RESET_LIMIT);
+    } else {
         tt_opening_begin(&p->host, stream);
+    }
 }
 
 static void session_ended(void *ctx, struct tt_session *session, int err)
 {
     struct peer *p = ctx;
     struct tt_tunnel_server *s = p->server;
+    s->context->tally.sessions_ended[tt_session_fate_of(err)]++;
     tt_log(&s->context->log, TT_LOG_NOTICE, "session_ended", "session %s ended: %s",
            tt_session_id(session), tt_strerror(err));
     close_peer(p);
@@ -181,6 +197,41 @@ static void session_ended(void *ctx, struct tt_session *session, int err)
 
 static const struct tt_session_callbacks session_callbacks = {.stream_opened = stream_opened,
                                                               .ended = session_ended};
+
+/* Of this client's, the oldest that has no carrier, or NULL. */
+static struct peer *without_carrier(const struct tt_list *sessions)
+{
+    TT_LIST_FOR_EACH(node, sessions)
+    {
+        struct tt_by_key_node *by_key = TT_CONTAINER_OF(node, struct tt_by_key_node, node);
+        struct peer *p = TT_CONTAINER_OF(by_key, struct peer, by_key);
+        if (tt_list_empty(&p->session->endpoint->carriers))
+            return p;
+    }
+    return NULL;
+}
+
+/* --max-sessions-per-client. false: the session is one too many. */
+static bool has_place(struct tt_tunnel_server *s, struct peer *p)
+{
+    struct tt_tally *tally = &s->context->tally;
+    uint8_t key[TT_KEY_BYTES];
+    uint32_t count;
+    if (tt_session_client_key(p->session, key)) /* it has none */
+        return true;
+    const struct tt_list *sessions = tt_by_key_sessions(&s->by_key, key, &count);
+    if (count >= s->context->options->max_sessions_per_client) {
+        struct peer *left = without_carrier(sessions);
+        if (!left)
+            return false;
+        tally->sessions_of_client_ended++;
+        tt_log(&s->context->log, TT_LOG_NOTICE, "session_ended",
+               "session %s ended: its client has begun too many others",
+               tt_session_id(left->session));
+        close_peer(left);
+    }
+    return tt_by_key_add(&s->by_key, key, &p->by_key) == TT_OK;
+}
 
 static void session_begun(void *ctx, struct tt_session *session)
 {
@@ -205,6 +256,16 @@ static void session_begun(void *ctx, struct tt_session *session)
                                        .allows = allows,
                                        .report = report,
                                        .spliced_ended = splice_ended};
+    if (!has_place(s, p)) {
+        s->context->tally.sessions_of_client_refused++;
+        tt_log(&s->context->log, TT_LOG_NOTICE, "session_refused",
+               "session %s refused: its client has %u (--max-sessions-per-client)",
+               tt_session_id(session), s->context->options->max_sessions_per_client);
+        (void)tt_session_close(session);
+        tt_alloc_malloc.put(NULL, p);
+        return;
+    }
+    s->context->tally.sessions_begun++;
     tt_list_push_back(&s->peers, &p->node);
     tt_log(&s->context->log, TT_LOG_NOTICE, "session_begun", "session %s begun",
            tt_session_id(session));
@@ -219,6 +280,7 @@ static void close_all(struct tt_tunnel_server *s)
     while ((node = tt_list_first(&s->peers)) != NULL)
         close_peer(TT_CONTAINER_OF(node, struct peer, node));
     tt_timer_set(s->context->worker, &s->drain_timer, TT_NEVER);
+    tt_metrics_end(&s->metrics); /* here: the loop's thread may close what it watches */
     tt_context_over(s->context, TT_EXIT_DONE);
 }
 
@@ -273,9 +335,41 @@ void tt_tunnel_server_end(struct tt_tunnel_server *s)
     for (size_t i = 0; i < s->listener_count; i++)
         tt_listener_close(s->listeners[i]);
     const bool entered = tt_worker_enter(s->context->worker);
+    tt_metrics_end(&s->metrics);
+    tt_by_key_dispose(&s->by_key);
     tt_timer_dispose(s->context->worker, &s->drain_timer);
     tt_worker_leave(s->context->worker, entered);
     tt_alloc_malloc.put(NULL, s);
+}
+
+/* --- for --metrics --- */
+
+static uint64_t length(const struct tt_list *list)
+{
+    uint64_t n = 0;
+    TT_LIST_FOR_EACH(node, list)
+    {
+        n++;
+    }
+    return n;
+}
+
+static void look(void *owner, struct tt_metrics_now *now)
+{
+    struct tt_tunnel_server *s = owner;
+    now->is_server = true;
+    for (size_t i = 0; i < s->listener_count; i++) {
+        struct tt_listener_stats t;
+        tt_listener_get_stats(s->listeners[i], &t);
+        tt_metrics_add_listener(&now->listener, &t);
+    }
+    TT_LIST_FOR_EACH(node, &s->peers)
+    {
+        const struct peer *p = TT_CONTAINER_OF(node, struct peer, node);
+        now->sessions++;
+        now->streams += length(&p->splices);
+        tt_session_totals_add(&now->live, p->session);
+    }
 }
 
 /* --- the beginning --- */
@@ -305,6 +399,8 @@ struct tt_tunnel_server *tt_tunnel_server_begin(struct tt_context *c)
     if (!err) {
         *s = (struct tt_tunnel_server){.context = c, .drain_chore = {.run = close_if_drained}};
         tt_list_init(&s->peers);
+        tt_by_key_init(&s->by_key, c->worker->hash_key);
+        s->metrics = (struct tt_metrics){.context = c, .look = look, .owner = s};
         if (c->options->forward)
             (void)tt_address_parse(&s->forward, c->options->forward, NULL);
         err = tt_timer_init(c->worker, &s->drain_timer, drained_long_enough);
@@ -317,6 +413,11 @@ struct tt_tunnel_server *tt_tunnel_server_begin(struct tt_context *c)
     }
     for (size_t i = 0; i < c->options->url_count && !err; i++)
         err = listen_at(s, c->options->urls[i]);
+    if (!err) {
+        const bool entered = tt_worker_enter(c->worker);
+        err = tt_metrics_begin(&s->metrics);
+        tt_worker_leave(c->worker, entered);
+    }
     if (err) {
         tt_tunnel_server_end(s);
         return NULL;

@@ -16,9 +16,11 @@ import struct
 import subprocess
 import tempfile
 import threading
+import time
 
+import harness
 from echo import Proxy
-from harness import Listener, Program, connect, equal, read_exactly, run
+from harness import Failed, Listener, Program, check, connect, equal, read_exactly, read_to_end, run
 
 TUNNEL = "apps/turbotunnel"
 
@@ -211,3 +213,43 @@ def has_ipv6():
     except OSError:
         return False
 
+
+
+# --- metrics ----------------------------------------------------------------------------------
+
+
+def ask(address, request):
+    """All that is answered."""
+    with connect(address) as s:
+        s.sendall(request)
+        s.shutdown(socket.SHUT_WR)
+        return read_to_end(s)
+
+
+class Metrics:
+    """What a program with --metrics 0 counts: .page() as text, and by name and labels:
+
+    metrics["sessions"], metrics['streams_total{result="connected"}']
+    """
+
+    def __init__(self, program):
+        self.address = program.wait_line(r"metrics at http://(\S+)/metrics").group(1)
+
+    def page(self):
+        head, page = ask(self.address, b"GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n").split(b"\r\n\r\n", 1)
+        equal(head.split(b"\r\n")[0], b"HTTP/1.1 200 OK", "the status")
+        return page.decode()
+
+    def __getitem__(self, name):
+        for line in self.page().splitlines():
+            if line.startswith(f"turbotunnel_{name} "):
+                return float(line.rsplit(" ", 1)[1])
+        raise Failed(f"no metric {name}")
+
+    def wait_for(self, name, least):
+        """Waits until it is so much."""
+        end = time.monotonic() + harness.DEADLINE_S
+        while self[name] < least:
+            check(time.monotonic() < end, f"{name} stays at {self[name]}, expected {least}")
+            time.sleep(0.01)
+        return self[name]
