@@ -21,7 +21,7 @@ struct tt_context {
     const struct tt_tunnel_options *lists; /* rules and keys of these: options, or read again */
     struct tt_tunnel_options *reread;      /* owned, or NULL */
     struct tt_tunnel_keys keys;
-    char peer[TT_ERROR_TEXT_SIZE];         /* the address that the last connection was made to */
+    char peer[TT_ERROR_TEXT_SIZE]; /* the address that the last connection was made to */
     struct tt_tally tally;
     char last_failure[TT_ERROR_TEXT_SIZE]; /* to connect, that was told; "": none since it worked */
     int argc;
