@@ -141,6 +141,12 @@ class Program:
             if not self._take_line(deadline):
                 raise Failed(f"{self.name} ended without a line {pattern!r}: {self.lines}")
 
+    def has_line(self, pattern):
+        """Whether a line that the regular expression is found in has come by now."""
+        while not self._queue.empty() and self._take_line(time.monotonic()):
+            pass
+        return any(re.search(pattern, line) for line in self.lines)
+
     def wait(self):
         """Waits for its end. Returns the exit status; self.lines is complete then."""
         try:
