@@ -44,9 +44,10 @@ const char *tt_process_become(const char *user)
         return "that is root, or has its group";
     const uid_t uid = p->pw_uid;
     const gid_t gid = p->pw_gid;
-    if (geteuid() != uid && (setgroups(0, NULL) || setgid(gid) || setuid(uid)))
+    const bool is_so_already = geteuid() == uid; /* with groups that somebody gave it */
+    if (!is_so_already && (setgroups(0, NULL) || setgid(gid) || setuid(uid)))
         return "it is not permitted (start as root)";
-    if (geteuid() != uid || !is_for_good(uid, gid))
+    if (!is_for_good(uid, gid) || (!is_so_already && getgroups(0, NULL) != 0))
         return "there would be a way back";
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     return NULL;

@@ -207,6 +207,19 @@ def test_it_becomes_another_user_for_good():
             equal(server.stop(), 0, "exit status")
 
 
+def test_it_keeps_no_group():
+    check(os.geteuid() == 0, "needs root")
+    with Program("/usr/bin/env", "setpriv", "--groups=4,27", program_path(), "server", *server_keys(), "--listen",
+                 "tcp://127.0.0.1:0", "--forward", "h:1", "--user", "nobody") as server:
+        server.wait_line("listening on")
+        # It says so before it becomes somebody else; it listens to signals afterwards.
+        end = time.monotonic() + harness.DEADLINE_S
+        while status_of(server)["Uid"][0] == "0" and time.monotonic() < end:
+            time.sleep(0.01)
+        equal(status_of(server)["Groups"], [], "groups")
+        equal(server.stop(), 0, "exit status")
+
+
 def test_whom_it_cannot_become():
     check(os.geteuid() == 0, "needs root")
     arguments = [*server_keys(insecure=True), "--listen", "tcp://127.0.0.1:0", "--forward", "h:1", "--user"]
