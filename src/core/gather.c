@@ -12,20 +12,7 @@ static void drop_references(struct tt_gather *g)
     g->kept = false;
 }
 
-/* All but one, if nobody else has kept bytes of it. */
 static void drop_built(struct tt_gather *g)
-{
-    while (g->built_count > 1)
-        tt_slab_unref(g->built[--g->built_count]);
-    if (g->built_count == 0)
-        return;
-    if (g->built[0]->refs > 1)
-        tt_slab_unref(g->built[--g->built_count]);
-    else
-        g->built[0]->used = 0;
-}
-
-void tt_gather_dispose(struct tt_gather *g)
 {
     while (g->built_count > 0)
         tt_slab_unref(g->built[--g->built_count]);
@@ -82,7 +69,7 @@ static int add_slab(struct tt_gather *g, struct tt_slab_pool *slabs)
 {
     if (g->built_count == TT_GATHER_SLABS)
         return TT_E_FULL;
-    struct tt_slab *slab = tt_slab_get(slabs, TT_SLAB_LARGE);
+    struct tt_slab *slab = tt_slab_get(slabs, TT_SLAB_PACKETS);
     if (!slab)
         return g->bytes > 0 ? TT_E_FULL : TT_E_NOMEM;
     g->built[g->built_count++] = slab;

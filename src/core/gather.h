@@ -51,7 +51,7 @@ void tt_gather_payload(struct tt_gather *g, const uint8_t *data, size_t len, str
 
 /* Room for a packet of up to n bytes that is built here, not gathered: sealed packets are. It
  * becomes part of the gather by tt_gather_built, with the bytes that it came to be; nothing else is
- * added in between. The slabs are the gather's until it is reset; one is kept for the next time.
+ * added in between. The slabs are the gather's until it is reset.
  *
  * Returns 0, TT_E_FULL (write first) or TT_E_NOMEM (the pool has none, and the gather is empty).
  */
@@ -60,9 +60,6 @@ void tt_gather_built(struct tt_gather *g, const uint8_t *room, uint32_t n);
 
 /* Copies all that is not written yet to out. */
 void tt_gather_copy(const struct tt_gather *g, uint8_t *out);
-
-/* Gives back the slab that is kept for the next time; the gather was reset. */
-void tt_gather_dispose(struct tt_gather *g);
 
 /* To take back what was added since: a packet that turned out empty. */
 struct tt_gather_mark {

@@ -381,17 +381,11 @@ struct tt_gather *tt_worker_get_gather(struct tt_loop *w)
     return g;
 }
 
-static void free_gather(struct tt_loop *w, struct tt_gather *g)
-{
-    tt_gather_dispose(g);
-    w->alloc->put(w->alloc->ctx, g);
-}
-
 void tt_worker_put_gather(struct tt_loop *w, struct tt_gather *g)
 {
     tt_gather_reset(g);
     if (w->spare_gather)
-        free_gather(w, g);
+        w->alloc->put(w->alloc->ctx, g);
     else
         w->spare_gather = g;
 }
@@ -596,7 +590,7 @@ static void dispose(struct tt_loop *w)
     (void)uv_loop_close(&w->uv);
     tt_slab_unref(w->slabs.reading);
     if (w->spare_gather)
-        free_gather(w, w->spare_gather);
+        w->alloc->put(w->alloc->ctx, w->spare_gather);
     tt_sealing_dispose(w);
     tt_slab_pool_dispose(&w->slabs);
     if (w->slabs.ages)

@@ -4,11 +4,12 @@
 
 static const struct {
     uint32_t bytes;
-    uint32_t most_spare; /* kept for the next user: at most 64 KiB, 256 KiB, 2 MiB a pool */
+    uint32_t most_spare; /* kept: at most 64 KiB, 256 KiB, 2 MiB, 320 KiB a pool */
 } classes[TT_SLAB_CLASSES] = {
     [TT_SLAB_SMALL] = {TT_SLAB_SMALL_BYTES, 32},
     [TT_SLAB_MEDIUM] = {TT_SLAB_MEDIUM_BYTES, 16},
     [TT_SLAB_LARGE] = {TT_SLAB_LARGE_BYTES, 32},
+    [TT_SLAB_PACKETS] = {TT_SLAB_LARGE_BYTES, 5},
 };
 
 /* Large ones, 64 MiB, in a pool that ages. */

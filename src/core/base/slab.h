@@ -22,8 +22,18 @@
 #include "core/base/bytes.h"
 #include "core/base/quota.h"
 
-/* Sizes in bytes, the slab's own header included. */
-enum tt_slab_class { TT_SLAB_SMALL, TT_SLAB_MEDIUM, TT_SLAB_LARGE, TT_SLAB_CLASSES };
+/* Sizes in bytes, the slab's own header included. Packets are built in slabs of their own class, as
+ * large as large ones: they are done with at once, and the same few, which the processor's cache
+ * still has, are used for the next ones. Of the large ones another is taken each time, since those
+ * that hold data come back late.
+ */
+enum tt_slab_class {
+    TT_SLAB_SMALL,
+    TT_SLAB_MEDIUM,
+    TT_SLAB_LARGE,
+    TT_SLAB_PACKETS,
+    TT_SLAB_CLASSES
+};
 #define TT_SLAB_SMALL_BYTES  2048u
 #define TT_SLAB_MEDIUM_BYTES 16384u
 #define TT_SLAB_LARGE_BYTES  65536u

@@ -29,6 +29,7 @@ static const struct {
     {TT_SLAB_SMALL, TT_SLAB_SMALL_BYTES, 32},
     {TT_SLAB_MEDIUM, TT_SLAB_MEDIUM_BYTES, 16},
     {TT_SLAB_LARGE, TT_SLAB_LARGE_BYTES, 32},
+    {TT_SLAB_PACKETS, TT_SLAB_LARGE_BYTES, 5},
 };
 
 static void test_a_slab_fills_its_size(void **state)
