@@ -153,10 +153,11 @@ def run(bench, names):
     """Measures, and prints each table when it is there. Returns {chapter's name: results}."""
     results = {}
     for name in names:
-        chapter = CHAPTERS[name]
+        chapter, began = CHAPTERS[name], time.monotonic()
         results[name] = chapter.measure(bench)
         report.show_progress("")
-        print("\n".join(["", chapter.title, ""] + chapter.lines(results[name])), flush=True)
+        title = f"{chapter.title} ({time.monotonic() - began:.0f} s)"
+        print("\n".join(["", title, ""] + chapter.lines(results[name])), flush=True)
     return results
 
 

@@ -22,7 +22,7 @@ ROUNDS = 3
 PACKET_BYTES = 11 * 1400 + 1
 
 LOOPS = 2             # at once
-LOOP_ROUNDS = 9       # of seal_cost, which tells the fastest; in each round the bare loop and ours
+LOOP_ROUNDS = 9       # of seal_cost, which tells their mean; in each the bare loop and ours
 LOOP_MB_PER_S = 1000  # about; of sealing and opening
 
 
