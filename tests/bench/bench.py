@@ -179,7 +179,8 @@ def parse(arguments):
 
 def choose_plan(options):
     plan = measures.QUICK if os.environ.get("QUICK", "0") not in ("", "0") else measures.Plan()
-    return dataclasses.replace(plan, rounds=options.rounds) if options.rounds else plan
+    rounds = options.rounds
+    return dataclasses.replace(plan, rounds=rounds, side_rounds=rounds) if rounds else plan
 
 
 def measure(options):

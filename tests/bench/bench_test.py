@@ -390,7 +390,7 @@ class MeasuresTest(unittest.TestCase):
     def test_packets_of_all_sizes_are_measures_of_our_pair(self):
         pairs = {name: FakePair(name, n)
                  for n, name in enumerate((PLAIN, TUNED, *map(limited, PACKETS)))}
-        got = measures.packets(measures.Bench(measures.Plan(rounds=2), pairs, "", lambda line: None))
+        got = measures.packets(measures.Bench(measures.Plan(side_rounds=2), pairs, "", lambda line: None))
         found = {name: [(run["packet_bytes"], run["mb_per_s"]) for run in rounds]
                  for name, rounds in got.items()}
         self.assertEqual(found, {
@@ -542,13 +542,13 @@ class LinkTest(unittest.TestCase):
 class SealedTest(unittest.TestCase):
     def test_a_bare_loop_follows_each_sealed_transfer(self):
         pairs = {name: FakePair(name, 1) for name in sealed.NAMES}
-        bench = measures.Bench(measures.Plan(rounds=9), pairs, "", lambda line: None)
+        bench = measures.Bench(measures.Plan(side_rounds=4), pairs, "", lambda line: None)
         with mock.patch.object(sealed, "bare_s_per_gb", lambda bench: 2):
             got = sealed.measure(bench)
         for direction in ("down", "up"):
             for name, runs in got[direction].items():
                 bare_s = [run.get("bare_s_per_gb") for run in runs]
-                self.assertEqual(bare_s, [2 if name == SEALED else None] * sealed.ROUNDS)
+                self.assertEqual(bare_s, [2 if name == SEALED else None] * 4)
 
     def test_the_bare_loop_takes_a_size_of_packets(self):
         program = os.path.join(os.path.dirname(peer[-1]), "seal_cost")

@@ -29,10 +29,11 @@ Written by `make bench`; run it to see what your machine says. Nothing in here i
   8192; packets joined into one TCP write; 64 KiB buffers; GOGC=400 (`tests/interop/go -tuned`).
 - **Go, defaults**: the worked example as it is.
 
-Both ends run on this machine and talk over loopback. Numbers are medians over {rounds} rounds; in each
-round the pairs take turns, and a ratio is the median of the ratios of each round. A run takes about
-{run_s:g} s; the first, which finds out how many bytes that is, does not count. CPU seconds are user and
-system time of both ends. MB and GB are powers of ten.
+Both ends run on this machine and talk over loopback. Numbers are medians over {rounds} rounds, or
+{side_rounds} where a chapter asks one more question about the same; in each round the pairs take turns,
+and a ratio is the median of the ratios of each round. A run takes about {run_s:g} s; the first, which
+finds out how many bytes that is, does not count. CPU seconds are user and system time of both ends.
+MB and GB are powers of ten.
 """
 
 
@@ -247,7 +248,7 @@ def verdict(results, load, hurried):
 
 def text(chapters, results, facts, plan, verdict_lines, took_s):
     now = datetime.datetime.now(datetime.timezone.utc)
-    lines = INTRODUCTION.format(rounds=plan.rounds, run_s=plan.run_s).splitlines()
+    lines = INTRODUCTION.format(rounds=plan.rounds, side_rounds=plan.side_rounds, run_s=plan.run_s).splitlines()
     lines += ["", "## This run", ""]
     lines += report.table(("", ""), [("date", now.strftime("%Y-%m-%d %H:%M UTC")), *facts,
                                      ("took", f"{took_s:.0f} s")])

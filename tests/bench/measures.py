@@ -26,6 +26,7 @@ class Plan:
     """How much is done."""
 
     rounds: int = 5
+    side_rounds: int = 3        # of chapters that answer one more question about the same
     run_s: float = 1.0          # of one run that measures throughput or ping-pong
     first_run_s: float = 0.2    # of the first, which finds out how many bytes that is
     terminations: int = 20      # a round
@@ -46,7 +47,7 @@ class Plan:
     fewest_rounds: int = 2
 
 
-QUICK = Plan(rounds=2, run_s=0.2, first_run_s=0.05, terminations=3, idle_sessions=50, idle_s=0.3,
+QUICK = Plan(rounds=2, side_rounds=1, run_s=0.2, first_run_s=0.05, terminations=3, idle_sessions=50, idle_s=0.3,
              crowds=(20, 100, 500), crowd_watch_s=0.3, held_sessions=(20, 500), batch_sessions=250,
              first_echoes=50, visits_s=0.3, workers_s=0.2, uploaders=(1, 40), link_s=0, all=False,
              limit_s=15.0, fewest_rounds=1)
@@ -118,13 +119,13 @@ def find_size(plan, pair, one_transfer):
         size = int(size * min(10, max(2, plan.run_s / seconds)))
 
 
-def transfers(bench, what, mode, streams, names):
+def transfers(bench, what, mode, streams, names, rounds=None):
     limit_s = 60 + 20 * bench.plan.run_s
 
     def one_transfer(pair, total_bytes):
         return pair.transfer(mode, streams, total_bytes // streams, limit_s)
 
-    return sized(bench, what, names, one_transfer)
+    return sized(bench, what, names, one_transfer, rounds)
 
 
 ONE_STREAM = (PLAIN, IPERF, CALLBACK, OURS, LEGACY, TUNED, DEFAULTS)
@@ -139,22 +140,26 @@ def up(bench):
 
 
 def echo(bench):
-    return transfers(bench, "echo", "echo", 1, (PLAIN, OURS, LEGACY, TUNED, DEFAULTS))
+    return transfers(bench, "echo", "echo", 1, (PLAIN, OURS, LEGACY, TUNED, DEFAULTS),
+                     bench.plan.side_rounds)
 
 
 def streams(bench):
-    return transfers(bench, "eight streams", "source", 8, (PLAIN, CALLBACK, OURS, LEGACY, TUNED, DEFAULTS))
+    return transfers(bench, "eight streams", "source", 8,
+                     (PLAIN, CALLBACK, OURS, LEGACY, TUNED, DEFAULTS), bench.plan.side_rounds)
 
 
 def many_streams(bench):
-    return transfers(bench, "a hundred streams", "source", 100, (PLAIN, CALLBACK, OURS, TUNED))
+    return transfers(bench, "a hundred streams", "source", 100, (PLAIN, CALLBACK, OURS, TUNED),
+                     bench.plan.side_rounds)
 
 
 def packets(bench):
     """packet_bytes is None for plain TCP, which has none of its own."""
     size_of = {PLAIN: None, TUNED: TUNED_MTU, **{limited(size): size for size in PACKETS}}
     results = {}
-    for name, runs in transfers(bench, "sizes of packets", "source", 1, size_of).items():
+    found = transfers(bench, "sizes of packets", "source", 1, size_of, bench.plan.side_rounds)
+    for name, runs in found.items():
         pair = name if name in (PLAIN, TUNED) else OURS
         results.setdefault(pair, []).extend({**run, "packet_bytes": size_of[name]} for run in runs)
     return results
@@ -208,9 +213,10 @@ def uploaders(bench):
 
 
 def uploaders_long(bench):
-    seconds = 2 * bench.plan.run_s
+    seconds = 1.5 * bench.plan.run_s
     return for_each_count(bench, "uploaders", (PLAIN, CALLBACK, OURS, LEGACY),
-                          lambda pair, clients: upload_for_long(pair, clients, seconds))
+                          lambda pair, clients: upload_for_long(pair, clients, seconds),
+                          bench.plan.side_rounds)
 
 
 def kept(bench):

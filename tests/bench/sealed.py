@@ -15,7 +15,6 @@ from pairs import CALLBACK, PLAIN, SEALED
 
 NAMES = (PLAIN, CALLBACK, SEALED)
 DIRECTIONS = {"down": "source", "up": "sink"}
-ROUNDS = 3
 
 # What a bulk stream is sealed in: 11 segments of 1,400 bytes (BEST_PACKET, src/core/session/carriers.c),
 # and a byte that says what they are.
@@ -44,8 +43,7 @@ def transfers(bench, direction):
         got = pair.transfer(DIRECTIONS[direction], 1, size, 60 + 20 * bench.plan.run_s)
         return {**got, "bare_s_per_gb": bare_s_per_gb(bench)} if pair.name == SEALED else got
 
-    rounds = min(ROUNDS, bench.plan.rounds)
-    return measures.sized(bench, f"sealed, {direction}", NAMES, one_transfer, rounds)
+    return measures.sized(bench, f"sealed, {direction}", NAMES, one_transfer, bench.plan.side_rounds)
 
 
 def measure(bench):

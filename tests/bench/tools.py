@@ -18,7 +18,6 @@ from pairs import PLAIN, free_port
 
 OURS, SSH, SOCAT, STUNNEL, KCPTUN = "turbotunnel", "ssh -L", "two socats", "stunnel", "kcptun"
 MODES = {"down": "source", "up": "sink"}
-ROUNDS = 3
 SHARE_OF_RUN = 0.6     # of a run of other chapters: there are many to be made
 FIRST_GUESS_MB_PER_S = 100
 LIMIT_S = 60
@@ -233,7 +232,7 @@ def measure_one(bench, direction):
         ways = through_all(bench, mode, server, stack)
         inner = bench.among(ways, measures.scaled(bench.plan, SHARE_OF_RUN))
         results = measures.sized(inner, f"tunnels, {direction}", ways,
-                                 lambda way, size: way.transfer(size), min(ROUNDS, bench.plan.rounds))
+                                 lambda way, size: way.transfer(size), bench.plan.side_rounds)
     bench.hurried |= inner.hurried
     return results
 
