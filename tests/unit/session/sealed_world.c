@@ -108,7 +108,7 @@ void sealed_world_close(struct sealed_world *s)
     tt_queue_packet_conn_dispose(&s->w.server);
     tt_gate_dispose(&s->gate);
     tt_gather_reset(&s->w.gather);
-    tt_gather_dispose(&s->w.gather);
+    tt_gather_reset(&s->w.gather);
     tt_sealer_dispose(&s->sealer);
     session_world_close(&s->w);
 }
