@@ -32,35 +32,6 @@ struct guest {
     char request[TT_HTTP_REQUEST];
 };
 
-/* --- what is asked for --- */
-
-static bool is_path(const char *target, size_t len, const char *path)
-{
-    const char *query = memchr(target, '?', len);
-    if (query)
-        len = (size_t)(query - target);
-    return len == strlen(path) && memcmp(target, path, len) == 0;
-}
-
-int tt_http_judge(const char *request, size_t len, const char *path)
-{
-    static const char get[] = "GET ";
-    if (!memmem(request, len, "\r\n\r\n", 4))
-        return len < TT_HTTP_REQUEST ? 0 : 431;
-    const char *line_end = memmem(request, len, "\r\n", 2);
-    const char *method_end = memchr(request, ' ', (size_t)(line_end - request));
-    if (!method_end || method_end == request)
-        return 400;
-    const char *target = method_end + 1;
-    const char *target_end = memchr(target, ' ', (size_t)(line_end - target));
-    if (!target_end || target_end == target || line_end - target_end != 9 ||
-        memcmp(target_end, " HTTP/1.", 8) != 0)
-        return 400;
-    if ((size_t)(target - request) != sizeof get - 1 || memcmp(request, get, sizeof get - 1) != 0)
-        return 405;
-    return is_path(target, (size_t)(target_end - target), path) ? 200 : 404;
-}
-
 static const char *reason(int status)
 {
     switch (status) {

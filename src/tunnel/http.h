@@ -12,11 +12,11 @@
 
 #include "core/base/list.h"
 #include "net/door.h"
+#include "tunnel/http_request.h"
 
-#define TT_HTTP_GUESTS  16u
-#define TT_HTTP_REQUEST 8192u
-#define TT_HTTP_PAGE    65536u
-#define TT_HTTP_US      (5 * TT_SECOND)
+#define TT_HTTP_GUESTS 16u
+#define TT_HTTP_PAGE   65536u
+#define TT_HTTP_US     (5 * TT_SECOND)
 
 struct tt_http {
     struct tt_loop *worker;
@@ -37,8 +37,5 @@ int tt_http_begin(struct tt_http *http, const char *address, struct tt_error_tex
 
 /* Ends all. Any thread that has the lock, while the loop does not run, or its own. */
 void tt_http_end(struct tt_http *http);
-
-/* What a request is answered, pure: 200, 400, 404, 405 or 431; 0: it is not whole yet. */
-int tt_http_judge(const char *request, size_t len, const char *path);
 
 #endif

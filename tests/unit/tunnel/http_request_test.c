@@ -1,4 +1,4 @@
-#include "tunnel/http.h"
+#include "tunnel/http_request.h"
 
 #include <stdlib.h>
 
