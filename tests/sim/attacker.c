@@ -120,6 +120,17 @@ static struct tt_span garbage(struct sim *sim, uint8_t *out, uint32_t cap)
     return tt_span_of(out, len);
 }
 
+static void own_identity(struct sim *sim, struct tt_client_keys *keys)
+{
+    keys->has_identity = sim_chance(sim, 50);
+    for (unsigned i = 0; i < TT_KEY_LEN; i++)
+        keys->private_key[i] = (uint8_t)sim_below(sim, 256);
+    sim_require(sim,
+                tt_crypto_public(sim->sealing.sealer.crypto, keys->private_key, keys->public_key) ==
+                    TT_OK,
+                "a key has no public half");
+}
+
 /* A handshake of his own, with the server's public key. */
 static struct tt_span own_init(struct sim *sim, struct sim_link *l, uint8_t *out)
 {
@@ -127,6 +138,8 @@ static struct tt_span own_init(struct sim *sim, struct sim_link *l, uint8_t *out
     struct tt_noise n;
     uint32_t len = 0;
     memcpy(keys.server_public, sim->sealing.client.server_public, TT_KEY_LEN);
+    if (sim->profile.by_list) /* his own key, which is not on it */
+        own_identity(sim, &keys);
     sim_require(sim,
                 tt_init_write(&n, &sim->sealing.sealer, &keys, &l->id, NULL, out, &len) == TT_OK,
                 "an INIT could not be written");
@@ -180,7 +193,7 @@ static void say_something(struct sim *sim, struct sim_link *l)
         else if (bytes[0] == TT_SEALED_INIT && tt_session_id_equal(&seen->id, &l->id))
             l->may_be_answered = true; /* it may never have come to the server */
         else if (bytes[0] == TT_SEALED_DATA && tt_session_id_equal(&seen->id, &l->id))
-            l->may_prove = seen->up; /* the same */
+            l->may_prove |= seen->up; /* the same */
     }
     sim_attacker_write(sim, l, packet);
 }
