@@ -175,7 +175,7 @@ static void test_a_client_that_is_welcome_no_more(void **state)
     assert_int_equal(listener_stats(p.listener).sessions_turned_out, 1);
     assert_int_equal(tt_stream_read(at_server, &byte, 1, &len), TT_E_CLOSED);
     assert_int_equal(tt_stream_read(at_client, &byte, 1, &len), TT_E_CLOSED); /* it is told */
-    tt_listener_review_clients(p.listener); /* once is enough */
+    tt_listener_review_clients(p.listener);                                   /* once is enough */
     assert_int_equal(listener_stats(p.listener).sessions_turned_out, 1);
     tt_stream_close(at_server);
     tt_stream_close(at_client);
