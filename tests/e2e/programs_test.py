@@ -49,6 +49,15 @@ class Hangs(Failed):
     """It was not done when it should have been."""
 
 
+def end(child):
+    """Asked first: scp ends its ssh then."""
+    child.terminate()
+    try:
+        child.wait(5)
+    except subprocess.TimeoutExpired:
+        child.kill()
+
+
 # --- the ways ---------------------------------------------------------------------------------
 
 
@@ -88,7 +97,7 @@ class Way(contextlib.ExitStack):
                     output = child.communicate(timeout=1)
                 except subprocess.TimeoutExpired:
                     if self.is_over():
-                        child.kill()
+                        end(child)
                         raise Hangs(f"{words[0]} does not end") from None
         said = b"".join(piece or b"" for piece in output).decode(errors="replace")
         check(child.returncode == 0, f"{words[0]} ended with {child.returncode}: {said[-1000:]}")
