@@ -558,16 +558,15 @@ static void incoming_sealed(struct tt_queue_packet_conn *q, uint64_t now_us, str
                             struct tt_span packet, struct tt_slab *slab)
 {
     const uint8_t type = packet.len > 0 ? packet.ptr[0] : 0;
+    const bool fits = packet.len <= TT_SEALED_UNPROVEN_MAX; /* M-6 */
     if (c->endpoint) {
         (void)tt_endpoint_receive(c->endpoint, now_us, c, packet, slab);
         mark_dirty(q, of_endpoint(c->endpoint));
     } else if (c->muted) {
         return;
-    } else if (packet.len > TT_SEALED_UNPROVEN_MAX) {
-        tt_gate_mute(q->config.gate, c);
-    } else if (type == TT_SEALED_INIT) {
+    } else if (fits && type == TT_SEALED_INIT) {
         hear_init(q, now_us, c, packet);
-    } else if (type == TT_SEALED_DATA) {
+    } else if (fits && type == TT_SEALED_DATA) {
         hear_data(q, now_us, c, packet, slab);
     } else {
         tt_gate_mute(q->config.gate, c);
