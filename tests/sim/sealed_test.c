@@ -247,7 +247,7 @@ static void test_a_stolen_proof_is_worth_little(void **state)
     struct sim *sim = new_sim(&p);
     add_talk(sim, 1u << 20, 300u << 20);
     sim_run_until(sim, sim->now_us + TT_SECOND);
-    for (unsigned i = 0; i < 40; i++) {
+    for (unsigned i = 0; i < 40 || (i < 200 && sim->attacker.stolen_count < 4); i++) {
         sim->attacker.active = true;
         cut_now(sim);
         for (unsigned ms = 0; ms < 500; ms += 2) {

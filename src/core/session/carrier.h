@@ -77,9 +77,10 @@ struct tt_liveness {
     uint64_t waiting_us;    /* since when an answer is due: the clock of R-21 */
     uint64_t asked_us;      /* when the PING under way left */
     uint64_t last_asked_us; /* when the last one left, answered or not; 0: none did */
-    uint64_t queue_us; /* what the last data that came had waited on its way, beside the least */
-    uint64_t skew_us;  /* when skew_ms was last set anew; 0: never */
-    uint64_t quiet_us; /* when the last new data came; nothing was asked since */
+    uint64_t queue_us;    /* what the last data that came had waited on its way, beside the least */
+    uint64_t skew_us;     /* when skew_ms was last set anew; 0: never */
+    uint64_t quiet_us;    /* when a packet last came, behind new data; or TT_NEVER */
+    uint32_t quiet_asked; /* how often that was asked about since */
     uint64_t keepalive_us; /* when to ask though nothing is going on */
     uint64_t barrier_us;   /* when what is behind the barrier counts as discarded */
     uint64_t arrivals;     /* of the path, as seen last */

@@ -11,6 +11,7 @@
 #define MOST_DOUBLINGS   3u
 #define LEGACY_ANSWER_US (100 * TT_MS) /* K-17, K-44: a peer of kcp-go answers on its tick */
 #define LEAST_BARRIER_US (100 * TT_MS)
+#define QUIET_QUESTIONS  5u /* each after four times the quiet of the one before */
 
 /* R-22: how much may be outstanding. The first term fills the path; the second is what a queue in
  * it may add to the round trip of everything behind, a PING included.
@@ -195,6 +196,8 @@ void tt_liveness_heard(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now
 {
     c->live.heard_us = now_us;
     c->live.keepalive_us = keepalive_at(e, c, now_us);
+    if (data && e->config.client)
+        c->live.quiet_asked = 0;
     if ((data && e->config.client) || c->live.quiet_us != TT_NEVER)
         c->live.quiet_us = now_us;
 }
@@ -299,7 +302,8 @@ void tt_liveness_ask(struct tt_endpoint *e, struct tt_carrier *c, uint64_t now_u
     c->due.ping = false;
     c->live.asked_us = c->live.last_asked_us = now_us;
     c->live.asked_tx = c->path.next_tx;
-    c->live.quiet_us = TT_NEVER;
+    if (++c->live.quiet_asked >= QUIET_QUESTIONS)
+        c->live.quiet_us = TT_NEVER;
     e->stats.pings_sent++;
     tt_liveness_sent(c, now_us);
 }
@@ -339,6 +343,16 @@ static uint64_t oldest_us(const struct tt_endpoint *e, const struct tt_carrier *
     return us;
 }
 
+/* R-33: the next piece of a slow download may be the one that freezes, however often it was asked
+ * about the pause before it.
+ */
+static uint64_t quiet_for_too_long_us(const struct tt_carrier *c, uint64_t wait_us)
+{
+    if (c->live.quiet_us == TT_NEVER)
+        return TT_NEVER;
+    return tt_deadline_after(c->live.quiet_us, wait_us << 2 * c->live.quiet_asked);
+}
+
 static uint64_t ask_at_us(const struct tt_endpoint *e, const struct tt_carrier *c)
 {
     if (c->due.ping || c->live.asked_us != TT_NEVER || !c->proven || !can_be_asked(e, c))
@@ -346,13 +360,11 @@ static uint64_t ask_at_us(const struct tt_endpoint *e, const struct tt_carrier *
     uint64_t since_us = oldest_us(e, c);
     if (c->live.barrier_us != TT_NEVER) /* that question was answered; what follows is on its way */
         since_us = c->live.waiting_us;
-    since_us = tt_min_u64(since_us, c->live.quiet_us);
     if (since_us < c->live.last_asked_us) /* it answered, and that is all it can do for now */
         since_us = c->live.last_asked_us;
-    const uint64_t at_us = since_us == TT_NEVER
-                               ? TT_NEVER
-                               : tt_deadline_after(since_us, tt_liveness_limit_us(e, c) / 2);
-    return tt_min_u64(at_us, c->live.keepalive_us);
+    const uint64_t wait_us = tt_liveness_limit_us(e, c) / 2;
+    const uint64_t at_us = since_us == TT_NEVER ? TT_NEVER : tt_deadline_after(since_us, wait_us);
+    return tt_min_u64(tt_min_u64(at_us, quiet_for_too_long_us(c, wait_us)), c->live.keepalive_us);
 }
 
 /* A server's end of a legacy carrier: nobody there can be asked, and nothing would follow. */
@@ -407,7 +419,8 @@ void tt_liveness_handle_timeout(struct tt_endpoint *e, struct tt_carrier *c, uin
         restart_clock(c, now_us);
     }
     if (ask_at_us(e, c) <= now_us) {
-        c->live.quiet_us = TT_NEVER;
+        if (!c->native)
+            c->live.quiet_us = TT_NEVER;
         c->live.keepalive_us = keepalive_at(e, c, now_us);
         tt_liveness_want_answer(e, c, now_us);
         tt_endpoint_shrink(e); /* the one timer of an idle client */

@@ -394,12 +394,14 @@ static void test_an_idle_client_has_one_deadline_and_an_idle_server_none(void **
     write_bytes(t.pair.stream, 100);
     write_bytes(t.pair.far_stream, 100);
     carry_both(&t);
-    client_waits(w, 5 * TT_SECOND); /* */
-    carry_both(&t);
+    while (t.client.live.quiet_us != TT_NEVER || t.pair.client.live.quiet_us != TT_NEVER) {
+        client_waits(w, tt_endpoint_deadline(&w->client) - w->now_us); /* */
+        carry_both(&t);
+    }
     assert_int_equal(tt_endpoint_deadline(t.pair.far), TT_NEVER);
     assert_int_equal(tt_endpoint_deadline(&w->client),
                      tt_min_u64(t.client.live.keepalive_us, t.pair.client.live.keepalive_us));
-    assert_true(tt_endpoint_deadline(&w->client) > w->now_us + 10 * TT_SECOND);
+    assert_true(tt_endpoint_deadline(&w->client) > w->now_us + TT_SECOND);
     session_world_close(w);
 }
 
@@ -415,7 +417,8 @@ static void test_an_idle_client_that_shall_not_ask_is_silent(void **state)
     session_world_close(&s.world);
 }
 
-static void test_when_data_stops_the_client_asks_once(void **state)
+/* The next piece of a slow download may freeze, whatever was asked in the pause before it. */
+static void test_when_data_stops_the_client_asks_ever_less_often(void **state)
 {
     (void)state;
     struct session_pair s;
@@ -423,12 +426,13 @@ static void test_when_data_stops_the_client_asks_once(void **state)
     for (unsigned i = 0; i < 3; i++) {
         write_bytes(s.far_stream, 10);
         carry_all(&s.world, &s.client, &s.server);
-        const uint64_t half_us = limit_us(&s) / 2;
-        client_waits(&s.world, half_us - 1);
-        assert_string_equal(words_up(&s.world, &s.client, NULL), "");
-        client_waits(&s.world, 1);
-        assert_string_equal(words_up(&s.world, &s.client, &s.server), "ping");
-        carry_all(&s.world, &s.client, &s.server);
+        for (unsigned asked = 0; asked < 5; asked++) {
+            client_waits(&s.world, (limit_us(&s) / 2 << 2 * asked) - 1);
+            assert_string_equal(words_up(&s.world, &s.client, NULL), "");
+            client_waits(&s.world, 1);
+            assert_string_equal(words_up(&s.world, &s.client, &s.server), "ping");
+            carry_all(&s.world, &s.client, &s.server);
+        }
         client_waits(&s.world, 15 * TT_SECOND);
         assert_string_equal(words_up(&s.world, &s.client, NULL), "");
     }
@@ -585,7 +589,7 @@ int main(void)
         cmocka_unit_test(test_an_idle_client_asks_after_25_s_give_or_take_a_fifth),
         cmocka_unit_test(test_an_idle_client_has_one_deadline_and_an_idle_server_none),
         cmocka_unit_test(test_an_idle_client_that_shall_not_ask_is_silent),
-        cmocka_unit_test(test_when_data_stops_the_client_asks_once),
+        cmocka_unit_test(test_when_data_stops_the_client_asks_ever_less_often),
         cmocka_unit_test(test_data_that_froze_makes_the_carrier_suspect),
         cmocka_unit_test(test_after_a_jump_of_more_than_5_s_no_carrier_is_trusted),
         cmocka_unit_test(test_a_legacy_server_is_asked_for_its_window),
