@@ -43,7 +43,7 @@ class Plan:
     uploaders: tuple = (1, 10, 40)
     link_s: float = 1.0         # of a transfer over a near link; a far one is given more
     all: bool = True            # also what takes its time: Go at its defaults, many Go clients, valgrind
-    limit_s: float = 250.0      # after which each measure has fewest_rounds
+    limit_s: float = 200.0      # after which each measure has fewest_rounds
     fewest_rounds: int = 2
 
 
