@@ -207,7 +207,8 @@ class Through:
     def transfer(self, size):
         before_s = self.tunnel.cpu_s() if self.tunnel else 0
         got = children.run_json(self.client(self.entry, size), LIMIT_S)
-        used_s = self.tunnel.cpu_s() - before_s if self.tunnel else 0
+        # Less than a tick cannot be seen, and a ratio to nothing is none.
+        used_s = max(TICK_S, self.tunnel.cpu_s() - before_s) if self.tunnel else 0
         return {**got, "tunnel_s_per_gb": used_s / (got["bytes"] / 1e9)}
 
 
