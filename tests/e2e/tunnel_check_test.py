@@ -101,8 +101,9 @@ def test_a_limit_of_bytes_is_found():
         status, said = through("--after-bytes", 20000, "--how", how)
         equal(status, 0, f"exit status: {said}")
         for way in ("bytes up", "bytes down"):
+            # What is learned is tried at twice as much after a while: it may be above what any came to.
             most, learned = limit_of(said[way], "kB")
-            check(5 < learned < most <= 20, f"{how}, {way}: {said[way]}")
+            check(5 < learned <= 20 and 5 < most <= 20, f"{how}, {way}: {said[way]}")
         check(not said["age"].startswith("LIMIT"), f"{how}: {said}")
 
 
