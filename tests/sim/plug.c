@@ -190,11 +190,6 @@ static void add_frame(struct sim *sim, struct sim_plug *p, uint32_t len)
     add_unsent(sim, p, header, sizeof header);
 }
 
-static void drop(struct tt_gather *g)
-{
-    tt_gather_reset(g);
-}
-
 /* One packet. Returns what the core said. */
 static int take_packet(struct sim *sim, struct sim_plug *p, sim_next_packet *next)
 {
@@ -206,7 +201,7 @@ static int take_packet(struct sim *sim, struct sim_plug *p, sim_next_packet *nex
     tt_gather_reset(&g);
     int err = next(sim, p, &g, &len);
     if (err) {
-        drop(&g);
+        tt_gather_reset(&g);
         return err;
     }
     sim_require(sim, len > 0 && len == g.bytes, "a packet is not as long as it says");
@@ -219,7 +214,7 @@ static int take_packet(struct sim *sim, struct sim_plug *p, sim_next_packet *nex
     sim_check_nonce(sim, p, tt_span_of(p->unsent + start, len));
     if (p == &p->link->at_server)
         sim_check_mute(sim, p);
-    drop(&g);
+    tt_gather_reset(&g);
     if (!bytes)
         push_unsent(sim, p);
     return TT_OK;
