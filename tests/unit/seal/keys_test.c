@@ -3,6 +3,7 @@
 #include <turbotunnel/error.h>
 
 #include "core/seal/numbers.h"
+#include "seal/data_packets.h"
 #include "test.h"
 #include "vector_file.h"
 
@@ -73,15 +74,8 @@ static void test_secrets_and_keys_are_those_of_the_vectors(void **state)
     assert_int_equal(keys, 13);
 }
 
-struct packet {
-    uint32_t carrier, counter;
-    size_t padding;
-    struct tt_span body, plain, packet;
-    uint8_t kind;
-};
-
 /* M-14: kind, body, padding and its length. */
-static void check_plain(const struct packet *p)
+static void check_plain(const struct data_packet *p)
 {
     const uint8_t *at = p->plain.ptr;
     assert_int_equal(at[0], p->kind | (p->padding > 0 ? 0x80 : 0));
@@ -93,8 +87,9 @@ static void check_plain(const struct packet *p)
 }
 
 /* M-9: the header, which is authenticated, the ciphertext, the tag. */
-static void check_packet(struct tt_crypto *crypto, const struct tt_keys *k, const struct packet *p)
+static void check_packet(void *env, const struct tt_keys *k, const struct data_packet *p)
 {
+    struct tt_crypto *crypto = env;
     uint8_t out[2048];
     uint8_t key[TT_KEY_LEN];
     const struct tt_span header = tt_span_of(out, 8);
@@ -117,35 +112,8 @@ static void test_data_packets_are_those_of_the_vectors(void **state)
 {
     (void)state;
     struct tt_crypto *crypto = open_crypto();
-    struct tt_keys k = {0};
-    struct vector_file v;
-    struct packet p = {0};
-    unsigned packets = 0;
-    vector_file_open(&v, "seal/data.txt");
-    while (vector_file_next(&v)) {
-        if (vector_key_is(&v, "secret")) {
-            tt_keys_begin(&k, vector_bytes(&v).ptr);
-        } else if (vector_key_is(&v, "carrier")) {
-            p.carrier = (uint32_t)vector_number(&v);
-        } else if (vector_key_is(&v, "counter")) {
-            p.counter = (uint32_t)vector_number(&v);
-        } else if (vector_key_is(&v, "kind")) {
-            p.kind = (uint8_t)vector_number(&v);
-        } else if (vector_key_is(&v, "padding")) {
-            p.padding = (size_t)vector_number(&v);
-        } else if (vector_key_is(&v, "body")) {
-            p.body = vector_bytes(&v);
-        } else if (vector_key_is(&v, "plain")) {
-            p.plain = vector_bytes(&v);
-        } else if (vector_key_is(&v, "packet")) {
-            p.packet = vector_bytes(&v);
-            check_packet(crypto, &k, &p);
-            packets++;
-        }
-    }
-    vector_file_close(&v);
+    assert_int_equal(check_data_packets(check_packet, crypto), 9);
     tt_crypto_free(crypto);
-    assert_int_equal(packets, 9);
 }
 
 static void test_there_is_no_step_back(void **state)

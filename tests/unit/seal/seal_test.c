@@ -4,8 +4,8 @@
 #include <turbotunnel/error.h>
 
 #include "core/seal/keys.h"
+#include "seal/data_packets.h"
 #include "test.h"
-#include "vector_file.h"
 
 #define MOST 2048u
 
@@ -178,73 +178,42 @@ static void test_padding_is_taken_off(void **state)
 
 /* --- bytes of another implementation --- */
 
-struct given {
-    uint32_t carrier, counter;
-    uint8_t kind;
-    size_t padding;
-    struct tt_span body, packet;
-};
-
-static void check_packet(struct tt_sealer *s, const struct tt_keys *k, const struct given *g)
+static void check_packet(void *env, const struct tt_keys *k, const struct data_packet *p)
 {
+    struct tt_sealer *s = env;
     uint8_t packet[MOST];
     uint8_t carrier_key[TT_KEY_LEN];
     struct tt_sealed_header h;
     struct tt_span plain;
-    assert_int_equal(tt_keys_of_carrier(k, s->crypto, g->carrier, carrier_key), TT_OK);
-    if (g->padding == 0) { /* we write none */
-        if (g->body.len > 0)
-            memcpy(packet + 9, g->body.ptr, g->body.len);
-        h = (struct tt_sealed_header){.carrier = g->carrier, .counter = g->counter};
+    assert_int_equal(tt_keys_of_carrier(k, s->crypto, p->carrier, carrier_key), TT_OK);
+    if (p->padding == 0) { /* we write none */
+        if (p->body.len > 0)
+            memcpy(packet + 9, p->body.ptr, p->body.len);
+        h = (struct tt_sealed_header){.carrier = p->carrier, .counter = p->counter};
         assert_int_equal(
-            tt_sealed_data_write(s, carrier_key, &h, g->kind, packet, (uint32_t)g->body.len),
+            tt_sealed_data_write(s, carrier_key, &h, p->kind, packet, (uint32_t)p->body.len),
             TT_OK);
-        assert_int_equal(g->packet.len, g->body.len + TT_SEALED_OVERHEAD);
-        assert_memory_equal(packet, g->packet.ptr, g->packet.len);
+        assert_int_equal(p->packet.len, p->body.len + TT_SEALED_OVERHEAD);
+        assert_memory_equal(packet, p->packet.ptr, p->packet.len);
     }
-    memcpy(packet, g->packet.ptr, g->packet.len);
-    const struct tt_span sealed = tt_span_of(packet, g->packet.len);
+    memcpy(packet, p->packet.ptr, p->packet.len);
+    const struct tt_span sealed = tt_span_of(packet, p->packet.len);
     assert_true(tt_sealed_header_read(&h, sealed));
-    assert_int_equal(h.carrier, g->carrier);
-    assert_int_equal(h.counter, g->counter);
+    assert_int_equal(h.carrier, p->carrier);
+    assert_int_equal(h.counter, p->counter);
     assert_int_equal(tt_sealed_data_read(s, carrier_key, &h, sealed, &plain), TT_OK);
-    assert_int_equal(plain.len, 1 + g->body.len);
-    assert_int_equal(plain.ptr[0], g->kind);
-    if (g->body.len > 0)
-        assert_memory_equal(plain.ptr + 1, g->body.ptr, g->body.len);
+    assert_int_equal(plain.len, 1 + p->body.len);
+    assert_int_equal(plain.ptr[0], p->kind);
+    if (p->body.len > 0)
+        assert_memory_equal(plain.ptr + 1, p->body.ptr, p->body.len);
 }
 
 static void test_packets_are_those_of_the_vectors(void **state)
 {
     (void)state;
     struct tt_sealer s = open_sealer();
-    struct tt_keys k = {0};
-    struct vector_file v;
-    struct given g = {0};
-    unsigned packets = 0;
-    vector_file_open(&v, "seal/data.txt");
-    while (vector_file_next(&v)) {
-        if (vector_key_is(&v, "secret")) {
-            tt_keys_begin(&k, vector_bytes(&v).ptr);
-        } else if (vector_key_is(&v, "carrier")) {
-            g.carrier = (uint32_t)vector_number(&v);
-        } else if (vector_key_is(&v, "counter")) {
-            g.counter = (uint32_t)vector_number(&v);
-        } else if (vector_key_is(&v, "kind")) {
-            g.kind = (uint8_t)vector_number(&v);
-        } else if (vector_key_is(&v, "padding")) {
-            g.padding = (size_t)vector_number(&v);
-        } else if (vector_key_is(&v, "body")) {
-            g.body = vector_bytes(&v);
-        } else if (vector_key_is(&v, "packet")) {
-            g.packet = vector_bytes(&v);
-            check_packet(&s, &k, &g);
-            packets++;
-        }
-    }
-    vector_file_close(&v);
+    assert_int_equal(check_data_packets(check_packet, &s), 9);
     tt_sealer_dispose(&s);
-    assert_int_equal(packets, 9);
 }
 
 int main(void)
